@@ -114,6 +114,17 @@ static inline long dret(__u64 value)
 		SKIP(return, "needs root"); \
 } while (0)
 
+static inline bool all_bytes(const void *mem, unsigned char byte, size_t len)
+{
+	const unsigned char *p = mem;
+
+	while (len && *p == byte) {
+		p++;
+		len--;
+	}
+	return !len;
+}
+
 /* --- Arguments --- */
 
 static inline struct det_args args_of(__u64 flags, const struct det_op *ops,
