@@ -43,12 +43,6 @@
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 240
 
-#ifndef __maybe_unused
-#define __maybe_unused __attribute__((__unused__))
-#endif
-#ifndef __noinline
-#define __noinline __attribute__((__noinline__))
-#endif
 #ifndef ARRAY_SIZE
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #endif
@@ -103,16 +97,25 @@ static inline long dret(__u64 value)
 	return raw_syscall(__NR_dret, value, 0, 0);
 }
 
-/* First line of every test: nothing to test without the calls. */
-#define NEED_CALLS() do { \
-	if (dput_raw(0, NULL, 0) == -ENOSYS) \
-		SKIP(return, "this kernel has no dput"); \
-} while (0)
+/* What a kernel answers that lacks the system call. */
+#define NO_CALL (-38L)
 
-#define NEED_ROOT() do { \
-	if (geteuid()) \
-		SKIP(return, "needs root"); \
-} while (0)
+/* First line of every test: nothing to test without the calls. */
+#define NEED_CALLS() need_calls(_metadata)
+
+static inline void need_calls(struct __test_metadata *_metadata)
+{
+	if (dput_raw(0, NULL, 0) == NO_CALL)
+		SKIP(_exit(KSFT_SKIP), "this kernel has no dput");
+}
+
+#define NEED_ROOT() need_root(_metadata)
+
+static inline void need_root(struct __test_metadata *_metadata)
+{
+	if (geteuid())
+		SKIP(_exit(KSFT_SKIP), "needs root");
+}
 
 static inline bool all_bytes(const void *mem, unsigned char byte, size_t len)
 {
@@ -294,9 +297,8 @@ typedef long (*space_fn)(void *arg);
  * Runs fn(arg) in a copy of the caller; what it returns is its stop's value.
  * Started again, the function runs again. 1 or an error.
  */
-static __noinline __maybe_unused long spawn(__u64 child, __u64 flags,
-					    space_fn fn, void *arg,
-					    struct det_status *st)
+static inline long spawn(__u64 child, __u64 flags, space_fn fn, void *arg,
+			 struct det_status *st)
 {
 	long ret = fork_space(child, flags, st);
 
@@ -370,30 +372,36 @@ static inline const char *reason_name(__u32 reason)
 
 static inline void print_status(const struct det_status *st)
 {
-	fprintf(stderr, "#   %s op %d done %u ranges %u sig %d trap %d addr %#llx error %#llx value %#llx nr %lld conflicts %llu\n",
-		reason_name(st->reason), (int)st->op, st->nr_done,
-		st->nr_ranges, st->sig, st->trap,
-		(unsigned long long)st->addr, (unsigned long long)st->error,
-		(unsigned long long)st->value, (long long)st->nr,
-		(unsigned long long)st->nr_conflicts);
+	fprintf(stderr, "#   %s op %d done %u sig %d trap %d addr %#llx",
+		reason_name(st->reason), (int)st->op, st->nr_done, st->sig,
+		st->trap, (unsigned long long)st->addr);
+	fprintf(stderr, " error %#llx value %#llx nr %lld",
+		(unsigned long long)st->error, (unsigned long long)st->value,
+		(long long)st->nr);
+	fprintf(stderr, " conflicts %llu in %u ranges\n",
+		(unsigned long long)st->nr_conflicts, st->nr_ranges);
 }
 
 /* The stop is a RET with this value. */
-#define EXPECT_RET(val, st) do { \
-	EXPECT_EQ(DET_RET, (st)->reason) print_status(st); \
-	EXPECT_EQ((__u64)(val), (st)->value) print_status(st); \
-} while (0)
+static inline bool is_ret(const struct det_status *st, __u64 value)
+{
+	if (st->reason == DET_RET && st->value == value)
+		return true;
+	print_status(st);
+	return false;
+}
 
-#define ASSERT_RET(val, st) do { \
-	ASSERT_EQ(DET_RET, (st)->reason) print_status(st); \
-	ASSERT_EQ((__u64)(val), (st)->value) print_status(st); \
-} while (0)
+static inline bool is_fault(const struct det_status *st, int sig, int trap)
+{
+	if (st->reason == DET_FAULT && st->sig == sig && st->trap == trap)
+		return true;
+	print_status(st);
+	return false;
+}
 
-#define EXPECT_FAULT(s, t, st) do { \
-	EXPECT_EQ(DET_FAULT, (st)->reason) print_status(st); \
-	EXPECT_EQ(s, (st)->sig) print_status(st); \
-	EXPECT_EQ(t, (st)->trap) print_status(st); \
-} while (0)
+#define EXPECT_RET(val, st) EXPECT_TRUE(is_ret(st, val))
+#define ASSERT_RET(val, st) ASSERT_TRUE(is_ret(st, val))
+#define EXPECT_FAULT(s, t, st) EXPECT_TRUE(is_fault(st, s, t))
 
 /* A line of a /proc file that starts with @key: its value, as text. */
 static inline bool proc_line(const char *path, const char *key, char *val,
