@@ -4,9 +4,8 @@
 #define _DMEM_SHIM_TYPES_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
-typedef uint8_t u8;
+typedef unsigned char u8;
 typedef unsigned long long u64;
 
 #endif
