@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=sh
+#
+# What all scripts share: where things are, one-line errors, timed steps with a
+# log, and the lock of the build folder. It is sourced, after ROOT was set to
+# the root of the repository.
+#
+# B is the physical path of build/. The kernel's own make can not work in a path
+# with a space or a colon, so for such a repository build/ is a link to a folder
+# in the user's cache.
+
+set -eu
+umask 022
+LC_ALL=C.UTF-8
+export LC_ALL
+# The caller's make passes -j, variables and its job server in the environment;
+# none of them is meant for the kernel's make.
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS KBUILD_OUTPUT O CDPATH
+
+ROOT=$(cd "$ROOT" && pwd -P)
+SCRIPTS=$ROOT/deterministic/scripts
+PATH=$PATH:/usr/sbin:/sbin
+ME=${0##*/}
+
+# All that a person must act on: one line that says what and what to do.
+die() {
+	echo "error: $*" >&2
+	exit 1
+}
+
+say() {
+	printf '%s\n' "$*"
+}
+
+awkward_path() {
+	case $1 in
+	*[!A-Za-z0-9/._+@%,=~-]*) return 0 ;;
+	esac
+	return 1
+}
+
+# build/ beside the sources, or a link to a folder with a usable name.
+set_build_folder() {
+	if ! awkward_path "$ROOT"; then
+		B=$ROOT/build
+		mkdir -p "$B" 2>/dev/null ||
+			die "can not write in $ROOT: copy it to a folder of your own"
+	else
+		cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}
+		awkward_path "$cache" &&
+			die "the kernel can not be built in a path with '$ROOT' in it, nor in '$cache': set XDG_CACHE_HOME to a folder without spaces"
+		sum=$(printf '%s' "$ROOT" | cksum)
+		B=$cache/deterministic-${sum%% *}
+		mkdir -p "$B" || die "can not make $B: set XDG_CACHE_HOME to a folder of your own"
+		B=$(cd "$B" && pwd -P)
+		if [ ! -L "$ROOT/build" ]; then
+			[ ! -d "$ROOT/build" ] || rmdir "$ROOT/build" 2>/dev/null ||
+				die "$ROOT has a character that the kernel's make can not take: remove its folder build, it will be made in $B"
+		fi
+		ln -sfn "$B" "$ROOT/build"
+	fi
+	mkdir -p "$B/log" "$B/state" "$B/dl"
+}
+set_build_folder
+
+elapsed() {
+	printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
+}
+
+now() {
+	date +%s
+}
+
+# One maker in build/ at a time. The lock ends with the last process of a make,
+# so that what outlives a killed make is waited for.
+lock() {
+	[ -z "${DET_LOCKED:-}" ] || return 0
+	exec 9>"$B/.lock"
+	if ! flock -n 9; then
+		say "another make works in build/ (or ends just now): waiting for it"
+		flock 9
+	fi
+	DET_LOCKED=1
+	export DET_LOCKED
+}
+
+# Run "$@" with its output in a log; one line on the screen with the time it
+# took: step LOG TEXT COMMAND... On a terminal the time is seen to grow.
+step() {
+	log=$B/log/$1.log
+	text=$2
+	shift 2
+	start=$(now)
+	ticker=
+	if [ -t 1 ]; then
+		(
+			trap 'exit 0' TERM
+			while sleep 1; do
+				printf '\r  %-44s %6s  %s' "$text" "$(elapsed $(($(now) - start)))" "${log#"$ROOT/"}"
+			done
+		) 9>&- &
+		ticker=$!
+	else
+		printf '  %-44s ' "$text"
+	fi
+	rc=0
+	"$@" >"$log" 2>&1 </dev/null || rc=$?
+	if [ -n "$ticker" ]; then
+		kill "$ticker" 2>/dev/null || :
+		wait "$ticker" 2>/dev/null || :
+		printf '\r  %-44s ' "$text"
+	fi
+	took=$(elapsed $(($(now) - start)))
+	if [ "$rc" -eq 0 ]; then
+		printf '%6s  %s\n' "$took" "${log#"$ROOT/"}"
+		return 0
+	fi
+	printf '%6s  failed\n' "$took"
+	say "--- last lines of ${log#"$ROOT/"}:"
+	tail -n 15 "$log"
+	echo "error: $text failed (status $rc); the whole log: $log" >&2
+	exit 1
+}
+
+# Free space in MiB where build/ is.
+free_mib() {
+	df -Pm "$B" | awk 'NR == 2 { print $4 }'
+}
+
+need_space() {
+	have=$(free_mib)
+	[ "$have" -ge "$1" ] ||
+		die "$2 needs $1 MB of free space in $B, there are $have: free some, or move the repository to a larger disk"
+}
+
+jobs() {
+	n=$(nproc 2>/dev/null || echo 1)
+	say "${JOBS:-$n}"
+}
