@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The three calls, as functions.
+ */
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "det.h"
+
+long dput(uint64_t child, const struct det_args *args, size_t size)
+{
+	return syscall(__NR_dput, child, args, size);
+}
+
+long dget(uint64_t child, const struct det_args *args, size_t size)
+{
+	return syscall(__NR_dget, child, args, size);
+}
+
+long dret(uint64_t value)
+{
+	return syscall(__NR_dret, value);
+}
+
+int det_version(void)
+{
+	return dput(0, NULL, 0);
+}
