@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the programs share: options, errors, input, and workers.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <det.h>
+
+#include "common.h"
+
+const char *option_mode = "spaces";
+const char *option_workers = "4";
+
+static const char *program_name = "";
+
+void die(const char *format, ...)
+{
+	va_list args;
+
+	fflush(stdout);
+	fprintf(stderr, "%s: ", program_name);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	exit(STATUS_TROUBLE);
+}
+
+static void print_help(const struct program *program)
+{
+	printf("Usage: %s [options] %s\n\n%s\n\nOptions:\n", program->name,
+	       program->arguments, program->about);
+	for (const struct option_spec *o = program->options; o->name; o++) {
+		char left[40];
+
+		snprintf(left, sizeof(left), "--%s%s%s", o->name,
+			 o->value_name ? "=" : "",
+			 o->value_name ? o->value_name : "");
+		printf("  %-22s %s\n", left, o->help);
+	}
+	printf("  %-22s %s\n", "--help", "this text");
+}
+
+static void set_option(const struct program *program, const char *arg)
+{
+	size_t len = strcspn(arg, "=");
+
+	for (const struct option_spec *o = program->options; o->name; o++) {
+		if (strlen(o->name) != len || memcmp(o->name, arg, len) != 0)
+			continue;
+		if (!o->value_name && arg[len] == '=')
+			die("--%s takes no value", o->name);
+		if (o->value_name && arg[len] != '=')
+			die("--%s needs a value: --%s=%s", o->name, o->name,
+			    o->value_name);
+		*o->value = o->value_name ? arg + len + 1 : "";
+		return;
+	}
+	die("no such option: --%s (see %s --help)", arg, program->name);
+}
+
+int parse_options(const struct program *program, int argc, char **argv)
+{
+	int i;
+
+	program_name = program->name;
+	for (i = 1; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
+		if (strcmp(argv[i], "--") == 0)
+			return i + 1;
+		if (strcmp(argv[i], "--help") == 0) {
+			print_help(program);
+			exit(STATUS_OK);
+		}
+		if (strncmp(argv[i], "--", 2) != 0)
+			die("no such option: %s (see %s --help)", argv[i],
+			    program->name);
+		set_option(program, argv[i] + 2);
+	}
+	return i;
+}
+
+uint64_t parse_number(const char *what, const char *text, uint64_t low,
+		      uint64_t high)
+{
+	unsigned long long value;
+	char *end;
+
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || errno || value < low ||
+	    value > high)
+		die("%s must be a number from %llu to %llu, not '%s'", what,
+		    (unsigned long long)low, (unsigned long long)high, text);
+	return value;
+}
+
+void *allocate(size_t nr, size_t size)
+{
+	void *p = calloc(nr ? nr : 1, size);
+
+	if (!p)
+		die("not enough memory for %zu times %zu bytes", nr, size);
+	return p;
+}
+
+struct text read_file(const char *name)
+{
+	struct text text = { NULL, 0 };
+	size_t room = 1 << 16;
+	ssize_t n;
+	int fd = 0;
+
+	if (strcmp(name, "-") != 0)
+		fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		die("%s: %s", name, strerror(errno));
+	do {
+		if (!text.data || text.size == room) {
+			room *= 2;
+			text.data = realloc(text.data, room);
+			if (!text.data)
+				die("%s: too large for the memory", name);
+		}
+		n = read(fd, text.data + text.size, room - text.size);
+		if (n < 0)
+			die("%s: %s", name, strerror(errno));
+		text.size += n;
+	} while (n > 0);
+	if (fd > 0)
+		close(fd);
+	return text;
+}
+
+enum mode chosen_mode(void)
+{
+	static const char *const name[] = { "spaces", "pthreads", "serial" };
+
+	for (int i = 0; i < 3; i++)
+		if (strcmp(option_mode, name[i]) == 0)
+			return i;
+	die("--mode must be spaces, pthreads or serial, not '%s'", option_mode);
+}
+
+unsigned int chosen_workers(void)
+{
+	return parse_number("--workers", option_workers, 1, MAX_WORKERS);
+}
+
+struct thread {
+	pthread_t thread;
+	unsigned int worker;
+	void (*work)(unsigned int worker, void *arg);
+	void *arg;
+};
+
+static void *thread_main(void *arg)
+{
+	struct thread *t = arg;
+
+	t->work(t->worker, t->arg);
+	return NULL;
+}
+
+static void run_threads(unsigned int n, void (*work)(unsigned int, void *),
+			void *arg)
+{
+	struct thread thread[MAX_WORKERS];
+	int err;
+
+	for (unsigned int w = 0; w < n; w++) {
+		thread[w] = (struct thread){ 0, w, work, arg };
+		err = pthread_create(&thread[w].thread, NULL, thread_main,
+				     &thread[w]);
+		if (err)
+			die("cannot make a thread: %s", strerror(err));
+	}
+	for (unsigned int w = 0; w < n; w++)
+		pthread_join(thread[w].thread, NULL);
+}
+
+static unsigned int join_spaces(unsigned int n, unsigned int merge_flags,
+				FILE *report)
+{
+	struct det_result result;
+	unsigned int failed = 0;
+
+	for (unsigned int w = 0; w < n; w++) {
+		if (det_join(w, merge_flags, &result) == 0)
+			continue;
+		fprintf(report ? report : stderr, "join of worker %u:\n", w);
+		det_report(&result, report ? report : stderr);
+		if (!report)
+			die("worker %u cannot be joined", w);
+		det_discard(w);
+		failed++;
+	}
+	return failed;
+}
+
+static void fork_spaces(unsigned int n, void (*work)(unsigned int, void *),
+			void *arg)
+{
+	for (unsigned int w = 0; w < n; w++) {
+		int ret = det_fork(w);
+
+		if (ret < 0 && errno == ENOSYS)
+			die("this kernel has no spaces");
+		if (ret < 0)
+			die("cannot make a space: %s", strerror(errno));
+		if (ret == 0) {
+			work(w, arg);
+			for (;;)
+				dret(0);
+		}
+	}
+}
+
+unsigned int run_workers(enum mode mode, unsigned int n,
+			 void (*work)(unsigned int worker, void *arg),
+			 void *arg, unsigned int merge_flags, FILE *report)
+{
+	switch (mode) {
+	case MODE_SPACES:
+		fork_spaces(n, work, arg);
+		return join_spaces(n, merge_flags, report);
+	case MODE_PTHREADS:
+		run_threads(n, work, arg);
+		return 0;
+	case MODE_SERIAL:
+		for (unsigned int w = 0; w < n; w++)
+			work(w, arg);
+		return 0;
+	}
+	return 0;
+}

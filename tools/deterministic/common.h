@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the programs share: options, errors, input, and workers, which are
+ * spaces, threads or a plain loop.
+ */
+#ifndef COMMON_H
+#define COMMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Exit statuses. */
+#define STATUS_OK	0
+#define STATUS_NO	1	/* the answer is no: wrong, not found */
+#define STATUS_TROUBLE	2	/* wrong options, no such file, no memory */
+
+#define MAX_WORKERS	256
+
+/**
+ * struct option_spec - an option of the form --name=value, or --name
+ * @name: without the dashes
+ * @value_name: what --help calls the value; NULL for an option without
+ * @help: one line
+ * @value: where the value goes; "" for an option without
+ */
+struct option_spec {
+	const char *name;
+	const char *value_name;
+	const char *help;
+	const char **value;
+};
+
+/**
+ * struct program - for --help and for messages
+ * @name: as called
+ * @arguments: what may follow the options, or ""
+ * @about: what it does, one or more lines
+ * @options: ends with an empty one
+ */
+struct program {
+	const char *name;
+	const char *arguments;
+	const char *about;
+	const struct option_spec *options;
+};
+
+/* Reads the options; returns the index of the first argument behind them. */
+int parse_options(const struct program *program, int argc, char **argv);
+
+/* A whole number from @low to @high, or the end of the program. */
+uint64_t parse_number(const char *what, const char *text, uint64_t low,
+		      uint64_t high);
+
+/* One line to stderr; then the program ends with STATUS_TROUBLE. */
+__attribute__((noreturn, format(printf, 1, 2)))
+void die(const char *format, ...);
+
+void *allocate(size_t nr, size_t size);
+
+/* All of a file, "-" being standard input. */
+struct text {
+	char *data;
+	size_t size;
+};
+
+struct text read_file(const char *name);
+
+/* The two options that all programs have, with what they are if not given. */
+extern const char *option_mode;
+extern const char *option_workers;
+
+#define COMMON_OPTIONS \
+	{ "mode", "MODE", "spaces (default), pthreads or serial", &option_mode }, \
+	{ "workers", "N", "how many share the work (default 4)", &option_workers }
+
+enum mode { MODE_SPACES, MODE_PTHREADS, MODE_SERIAL };
+
+/* Those two options, understood. */
+enum mode chosen_mode(void);
+unsigned int chosen_workers(void);
+
+/*
+ * Runs work(0, arg) to work(n - 1, arg) and waits for all. In spaces, each
+ * starts with the memory as it is now, and may only compute: it makes no
+ * system call. Afterwards what it has written is in the caller's memory.
+ *
+ * Spaces that cannot be joined are reported to @report and their work is lost;
+ * returns how many. With @report NULL, that is the end of the program.
+ * @merge_flags are of DET_MERGE_*.
+ */
+unsigned int run_workers(enum mode mode, unsigned int n,
+			 void (*work)(unsigned int worker, void *arg),
+			 void *arg, unsigned int merge_flags, FILE *report);
+
+/* Worker @w of @n has [share(w), share(w + 1)) of @total things. */
+static inline size_t share(size_t total, unsigned int n, unsigned int w)
+{
+	return total / n * w + total % n * w / n;
+}
+
+#endif /* COMMON_H */
