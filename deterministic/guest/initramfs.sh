@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Makes build/guest: attach (for the host) and initramfs.cpio.gz, which holds
-# init, BusyBox, build/user/bin as /bin and build/user/tests as /tests.
+# Makes build/guest: attach and tsc-khz for the host, and initramfs.cpio.gz,
+# which holds init, BusyBox, build/user/bin as /bin, build/user/tests as /tests.
 # The same input gives the same bytes, whatever the folder, time and user.
 set -eu
 
@@ -103,6 +103,7 @@ command -v cpio > /dev/null || die "cpio is missing (package cpio)"
 mkdir -p "$out"
 compile init init.c mounts.c session.c
 compile attach attach.c
+compile tsc-khz tsc-khz.c
 if stale; then
 	pack
 fi
