@@ -8,6 +8,12 @@
 
 #include "common.h"
 
+/* For headers that are older. */
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE 65
+#define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
+
 /* What a probe found, where it is not a byte. */
 #define PROBE_FAULT (-1)	/* the fault that was to be expected */
 #define PROBE_ODD (-2)		/* anything else; the status is printed */
