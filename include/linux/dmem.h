@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Memory operations on another task's address space: the COPY, ZERO, PERM,
+ * SNAP and MERGE of deterministic processes.
+ *
+ * Each takes mms that the caller holds references to (mm_users). A space's mm
+ * is at rest: its task is stopped, and only its parent, who calls, starts it.
+ */
+#ifndef _LINUX_DMEM_H
+#define _LINUX_DMEM_H
+
+#include <linux/list.h>
+#include <linux/types.h>
+
+struct mm_struct;
+struct dmem_image;
+struct det_range;
+
+/**
+ * struct dmem_copy - a COPY
+ * @dst: to here, whole pages replacing what is mapped
+ * @daddr: at this address
+ * @src: from here
+ * @saddr: from this address
+ * @len: bytes
+ * @where: out: where it failed, as @src or @dst addresses it
+ * @pages: out: pages that were copied or shared
+ */
+struct dmem_copy {
+	struct mm_struct *dst;
+	unsigned long daddr;
+	struct mm_struct *src;
+	unsigned long saddr;
+	unsigned long len;
+	unsigned long where;
+	unsigned long pages;
+};
+
+int dmem_copy(struct dmem_copy *c);
+int dmem_copy_whole(struct dmem_copy *c);
+int dmem_zero(struct mm_struct *mm, unsigned long addr, unsigned long len,
+	      unsigned int prot, bool noreserve, unsigned long *where);
+int dmem_perm(struct mm_struct *mm, unsigned long addr, unsigned long len,
+	      unsigned int prot, unsigned long *where);
+int dmem_write(struct mm_struct *mm, unsigned long addr, const void *buf,
+	       unsigned int len);
+
+struct dmem_image *dmem_snap(struct mm_struct *mm);
+struct dmem_image *dmem_image_get(struct dmem_image *image);
+void dmem_image_put(struct dmem_image *image);
+struct mm_struct *dmem_image_mm(struct dmem_image *image);
+unsigned long dmem_image_pages(struct dmem_image *image);
+
+/**
+ * struct dmem_merge - the MERGEs of one call: look at all, then write all
+ * @caller: whose memory is written
+ * @child: a stopped space
+ * @image: its snapshot
+ * @where: out: where the look failed, or the first conflict; caller's address
+ * @conflicts: out: bytes in conflict
+ * @changed: out: bytes written
+ * @pages: out: pages that differ
+ * @ranges: out: conflicts, first ones first
+ * @nr_ranges: out: how many
+ * @max_ranges: how many fit
+ * @batches: private: pages to write, with references
+ */
+struct dmem_merge {
+	struct mm_struct *caller;
+	struct mm_struct *child;
+	struct dmem_image *image;
+	unsigned long where;
+	unsigned long conflicts;
+	unsigned long changed;
+	unsigned long pages;
+	struct det_range *ranges;
+	unsigned int nr_ranges;
+	unsigned int max_ranges;
+	struct list_head batches;
+};
+
+void dmem_merge_begin(struct dmem_merge *m);
+int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
+		    unsigned long child, unsigned long len, u32 flags);
+void dmem_merge_write(struct dmem_merge *m);
+void dmem_merge_end(struct dmem_merge *m);
+
+#endif /* _LINUX_DMEM_H */

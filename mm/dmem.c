@@ -1,0 +1,1570 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory operations on another task's address space: the COPY, ZERO, PERM,
+ * SNAP and MERGE of deterministic processes (Documentation/deterministic/).
+ *
+ * The caller is a master or a space; the other address space is that of its
+ * stopped child, or the child's snapshot, which nobody changes. All memory of
+ * a space is private and anonymous: what was a file's in the source is broken
+ * out of the page cache before it is shared, so no one outside the tree can
+ * write what a space reads.
+ *
+ * Locks: the caller's mmap lock is taken before the child's, the child's
+ * before its snapshot's, each for write, where page tables are copied. Bytes
+ * are written through GUP with no mmap lock of another mm held: that GUP may
+ * wait for a userfault handler, which may wait for this very child. Wherever
+ * bytes are written into existing memory every page is pinned first, so that
+ * a failure has changed nothing. VMAs are forked from caller to child only,
+ * never back: each round trip would deepen the anon_vma chain.
+ */
+
+#include <linux/deterministic.h>
+#include <linux/dmem.h>
+#include <linux/highmem.h>
+#include <linux/hugetlb.h>
+#include <linux/mempolicy.h>
+#include <linux/mm.h>
+#include <linux/mm_inline.h>
+#include <linux/mman.h>
+#include <linux/pkeys.h>
+#include <linux/rmap.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/secretmem.h>
+#include <linux/security.h>
+#include <linux/slab.h>
+#include <linux/swapops.h>
+#include <linux/userfaultfd_k.h>
+
+#include <asm/pgalloc.h>
+#include <asm/tlb.h>
+#include <asm/tlbflush.h>
+
+#include <uapi/linux/deterministic.h>
+
+#include "dmem_merge.h"
+#include "internal.h"
+#include "vma.h"
+
+/* An operation failed half way: the range has been unmapped as a whole. */
+#define DMEM_BROKEN	(-ENOTRECOVERABLE)
+
+/*
+ * Pages with references: what is to be written once every page is there.
+ */
+
+struct dmem_page {
+	struct page *dst;		/* pinned for write */
+	struct page *src;		/* NULL: zeros */
+	struct page *snap;		/* NULL: zeros */
+	unsigned int from, to;		/* bytes of dst */
+	unsigned int src_from;
+	bool merge;
+	struct dmem_rules rules;
+};
+
+#define DMEM_BATCH	56
+
+struct dmem_batch {
+	struct list_head list;
+	unsigned int nr;
+	struct dmem_page page[DMEM_BATCH];
+};
+
+static struct dmem_page *dmem_batch_slot(struct list_head *batches)
+{
+	struct dmem_batch *b = NULL;
+
+	if (!list_empty(batches))
+		b = list_last_entry(batches, struct dmem_batch, list);
+	if (!b || b->nr == DMEM_BATCH) {
+		b = kzalloc(sizeof(*b), GFP_KERNEL_ACCOUNT);
+		if (!b)
+			return NULL;
+		list_add_tail(&b->list, batches);
+	}
+	return &b->page[b->nr++];
+}
+
+static void dmem_page_put(struct dmem_page *p)
+{
+	if (p->dst)
+		unpin_user_page(p->dst);
+	if (p->src)
+		put_page(p->src);
+	if (p->snap)
+		put_page(p->snap);
+}
+
+static void dmem_batches_drop(struct list_head *batches)
+{
+	struct dmem_batch *b, *next;
+	unsigned int i;
+
+	list_for_each_entry_safe(b, next, batches, list) {
+		for (i = 0; i < b->nr; i++)
+			dmem_page_put(&b->page[i]);
+		list_del(&b->list);
+		kfree(b);
+		cond_resched();
+	}
+}
+
+static void *dmem_map(struct page *page)
+{
+	return kmap_local_page(page ?: ZERO_PAGE(0));
+}
+
+/* Returns the number of bytes that it changed. */
+static unsigned int dmem_page_write(struct dmem_page *p)
+{
+	void *dst = dmem_map(p->dst), *src = dmem_map(p->src);
+	unsigned int n = p->to - p->from;
+
+	if (p->merge) {
+		void *snap = dmem_map(p->snap);
+
+		n = dmem_page_merge(dst, src, snap, p->from, p->to, &p->rules);
+		kunmap_local(snap);
+	} else {
+		memcpy(dst + p->from, src + p->src_from, n);
+	}
+	kunmap_local(src);
+	kunmap_local(dst);
+	set_page_dirty_lock(p->dst);
+	return n;
+}
+
+/* Nothing here can fail: all pages are present, writable and held. */
+static unsigned long dmem_batches_write(struct list_head *batches)
+{
+	struct dmem_batch *b;
+	unsigned long n = 0;
+	unsigned int i;
+
+	list_for_each_entry(b, batches, list) {
+		for (i = 0; i < b->nr; i++)
+			n += dmem_page_write(&b->page[i]);
+		cond_resched();
+	}
+	return n;
+}
+
+/* GUP knows more reasons than a program can do anything about. */
+static int dmem_gup_error(long ret)
+{
+	if (ret == -ENOMEM || ret == -EINTR)
+		return ret;
+	return fatal_signal_pending(current) ? -EINTR : -EFAULT;
+}
+
+static struct page *dmem_get_page(struct mm_struct *mm, unsigned long addr,
+				  unsigned int flags)
+{
+	struct page *page;
+	int locked = 1;
+	long ret;
+
+	if (mmap_read_lock_killable(mm))
+		return ERR_PTR(-EINTR);
+	ret = get_user_pages_remote(mm, addr & PAGE_MASK, 1, flags, &page,
+				    &locked);
+	if (locked)
+		mmap_read_unlock(mm);
+	return ret == 1 ? page : ERR_PTR(dmem_gup_error(ret));
+}
+
+static struct page *dmem_pin_page(struct mm_struct *mm, unsigned long addr,
+				  unsigned int flags)
+{
+	struct page *page;
+	int locked = 1;
+	long ret;
+
+	if (mmap_read_lock_killable(mm))
+		return ERR_PTR(-EINTR);
+	ret = pin_user_pages_remote(mm, addr & PAGE_MASK, 1,
+				    flags | FOLL_WRITE, &page, &locked);
+	if (locked)
+		mmap_read_unlock(mm);
+	return ret == 1 ? page : ERR_PTR(dmem_gup_error(ret));
+}
+
+/*
+ * Bytes: from any address to any address that is mapped writable.
+ */
+
+/* One piece that crosses no page boundary on either side. */
+static int dmem_look_piece(struct list_head *batches, struct dmem_copy *c,
+			   unsigned long daddr, unsigned long saddr,
+			   unsigned int n, unsigned int flags)
+{
+	struct dmem_page *p = dmem_batch_slot(batches);
+	struct page *page;
+
+	if (!p)
+		return -ENOMEM;
+	p->from = offset_in_page(daddr);
+	p->to = p->from + n;
+	if (c->src) {
+		p->src_from = offset_in_page(saddr);
+		page = dmem_get_page(c->src, saddr, FOLL_FORCE);
+		if (IS_ERR(page)) {
+			c->where = saddr;
+			return PTR_ERR(page);
+		}
+		p->src = page;
+	}
+	page = dmem_pin_page(c->dst, daddr, flags);
+	if (IS_ERR(page)) {
+		c->where = daddr;
+		return PTR_ERR(page);
+	}
+	p->dst = page;
+	return 0;
+}
+
+/* Make all pages of a byte-wise copy present; c->src NULL: zeros. */
+static int dmem_look_bytes(struct list_head *batches, struct dmem_copy *c,
+			   unsigned long daddr, unsigned long saddr,
+			   unsigned long len, unsigned int flags)
+{
+	unsigned int n;
+	int ret;
+
+	for (; len; daddr += n, saddr += n, len -= n) {
+		n = min3(len, PAGE_SIZE - offset_in_page(daddr),
+			 PAGE_SIZE - offset_in_page(saddr));
+		ret = dmem_look_piece(batches, c, daddr, saddr, n, flags);
+		if (ret)
+			return ret;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * dmem_write - write a few bytes into a stopped space
+ * @mm: the space's
+ * @addr: where, readable by the space or not
+ * @buf: what
+ * @len: how many, at most a page and not across a page boundary
+ *
+ * Return: 0, -EFAULT, -ENOMEM or -EINTR.
+ */
+int dmem_write(struct mm_struct *mm, unsigned long addr, const void *buf,
+	       unsigned int len)
+{
+	struct page *page = dmem_pin_page(mm, addr, FOLL_FORCE);
+	void *to;
+
+	if (IS_ERR(page))
+		return PTR_ERR(page);
+	to = kmap_local_page(page);
+	memcpy(to + offset_in_page(addr), buf, len);
+	kunmap_local(to);
+	unpin_user_pages_dirty_lock(&page, 1, true);
+	return 0;
+}
+
+/*
+ * Mapping and unmapping, in any mm whose mmap lock is held for write.
+ */
+
+static int dmem_unmap(struct mm_struct *mm, unsigned long start,
+		      unsigned long end)
+{
+	VMA_ITERATOR(vmi, mm, start);
+
+	if (start >= end)
+		return 0;
+	return do_vmi_munmap(&vmi, mm, start, end - start, NULL, false);
+}
+
+/* When even unmapping finds no memory: let nothing be seen of the pages. */
+static void dmem_forget(struct mm_struct *mm, unsigned long start,
+			unsigned long end)
+{
+	struct vm_area_struct *vma;
+	VMA_ITERATOR(vmi, mm, start);
+
+	if (!dmem_unmap(mm, start, end))
+		return;
+	for_each_vma_range(vmi, vma, end) {
+		unsigned long from = max(start, vma->vm_start);
+
+		zap_page_range_single(vma, from, min(end, vma->vm_end) - from,
+				      NULL);
+	}
+}
+
+static vm_flags_t dmem_anon_flags(unsigned int prot, bool noreserve)
+{
+	vm_flags_t flags = calc_vm_prot_bits(prot, 0) | VM_MAYREAD |
+			   VM_MAYWRITE | VM_MAYEXEC;
+
+	if (noreserve && sysctl_overcommit_memory != OVERCOMMIT_NEVER)
+		flags |= VM_NORESERVE;
+	else if (flags & VM_WRITE)
+		flags |= VM_ACCOUNT;
+	return flags;
+}
+
+static unsigned int dmem_vma_prot(const struct vm_area_struct *vma)
+{
+	return (vma->vm_flags & VM_READ ? PROT_READ : 0) |
+	       (vma->vm_flags & VM_WRITE ? PROT_WRITE : 0) |
+	       (vma->vm_flags & VM_EXEC ? PROT_EXEC : 0);
+}
+
+static bool dmem_same_flags(const struct vm_area_struct *vma, vm_flags_t flags)
+{
+	return !((vma->vm_flags ^ flags) & ~VM_SOFTDIRTY);
+}
+
+/* The one VMA that covers the range, if one does. */
+static struct vm_area_struct *dmem_cover(struct mm_struct *mm,
+					 unsigned long start,
+					 unsigned long end)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, start);
+
+	return vma && vma->vm_end >= end ? vma : NULL;
+}
+
+static int dmem_charge(struct mm_struct *mm, vm_flags_t flags,
+		       unsigned long pages)
+{
+	if (mm->map_count >= sysctl_max_map_count ||
+	    !may_expand_vm(mm, flags, pages))
+		return -ENOMEM;
+	if (flags & VM_ACCOUNT && security_vm_enough_memory_mm(mm, pages))
+		return -ENOMEM;
+	return 0;
+}
+
+/* Map zeros where nothing is mapped. */
+static int dmem_map_new(struct mm_struct *mm, unsigned long start,
+			unsigned long end, vm_flags_t flags)
+{
+	unsigned long pages = (end - start) >> PAGE_SHIFT;
+	struct vm_area_struct *vma;
+	VMA_ITERATOR(vmi, mm, start);
+	VMG_STATE(vmg, mm, &vmi, start, end, flags, start >> PAGE_SHIFT);
+	int ret;
+
+	ret = dmem_charge(mm, flags, pages);
+	if (ret)
+		return ret;
+
+	vmg.next = vma_iter_next_rewind(&vmi, &vmg.prev);
+	if (vma_merge_new_range(&vmg))
+		goto mapped;
+
+	ret = -ENOMEM;
+	vma = vm_area_alloc(mm);
+	if (!vma)
+		goto unacct;
+	vma_set_anonymous(vma);
+	vma_set_range(vma, start, end, start >> PAGE_SHIFT);
+	vm_flags_init(vma, flags);
+	vma->vm_page_prot = vm_get_page_prot(flags);
+	ret = vma_link(mm, vma);
+	if (ret) {
+		vm_area_free(vma);
+		goto unacct;
+	}
+mapped:
+	vm_stat_account(mm, flags, pages);
+	return 0;
+unacct:
+	if (flags & VM_ACCOUNT)
+		vm_unacct_memory(pages);
+	return ret;
+}
+
+/* Map zeros, whatever was there. A VMA that fits already stays. */
+static int dmem_map_zeros(struct mm_struct *mm, unsigned long start,
+			  unsigned long end, vm_flags_t flags)
+{
+	struct vm_area_struct *vma = dmem_cover(mm, start, end);
+	int ret;
+
+	if (vma && vma_is_anonymous(vma) && dmem_same_flags(vma, flags)) {
+		zap_page_range_single(vma, start, end - start, NULL);
+		return 0;
+	}
+	ret = dmem_unmap(mm, start, end);
+	if (ret)
+		return ret;
+	ret = dmem_map_new(mm, start, end, flags);
+	return ret ? DMEM_BROKEN : 0;
+}
+
+/* What mmap and its security modules say to such a mapping. */
+static int dmem_may_map(unsigned long addr, unsigned int prot)
+{
+	vm_flags_t flags = calc_vm_prot_bits(prot, 0);
+
+	if (security_mmap_addr(addr))
+		return -EFAULT;
+	if (map_deny_write_exec(flags, flags))
+		return -EACCES;
+	return security_mmap_file(NULL, prot,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED);
+}
+
+/**
+ * dmem_zero - zeros in an address space
+ * @mm: current's own, or that of a stopped child
+ * @addr: any address
+ * @len: bytes
+ * @prot: PROT_*; 0: whole pages are unmapped
+ * @noreserve: as MAP_NORESERVE
+ * @where: out: address of the failure
+ *
+ * Whole pages are mapped anew. Parts of pages are written, where they are
+ * mapped writable. All or nothing, except for memory that runs out.
+ *
+ * Return: 0, -EFAULT, -EACCES, -EPERM (sealed memory of a master), -ENOMEM,
+ * -EINTR, or -ENOTRECOVERABLE: no memory, and the whole pages are unmapped.
+ */
+int dmem_zero(struct mm_struct *mm, unsigned long addr, unsigned long len,
+	      unsigned int prot, bool noreserve, unsigned long *where)
+{
+	unsigned long start = PAGE_ALIGN(addr), end = (addr + len) & PAGE_MASK;
+	struct dmem_copy bytes = { .dst = mm };
+	LIST_HEAD(batches);
+	int ret;
+
+	if (start > end) {
+		start = addr + len;
+		end = start;
+	}
+	ret = dmem_look_bytes(&batches, &bytes, addr, addr, start - addr, 0);
+	if (!ret)
+		ret = dmem_look_bytes(&batches, &bytes, end, end,
+				      addr + len - end, 0);
+	*where = bytes.where;
+	if (ret || start == end)
+		goto write;
+
+	*where = start;
+	ret = prot ? dmem_may_map(start, prot) : 0;
+	if (ret)
+		goto write;
+	if (mmap_write_lock_killable(mm)) {
+		ret = -EINTR;
+		goto write;
+	}
+	if (prot)
+		ret = dmem_map_zeros(mm, start, end,
+				     dmem_anon_flags(prot, noreserve));
+	else
+		ret = dmem_unmap(mm, start, end);
+	mmap_write_unlock(mm);
+write:
+	if (!ret)
+		dmem_batches_write(&batches);
+	dmem_batches_drop(&batches);
+	return ret;
+}
+
+/* mprotect's checks of one VMA; *flags: what it becomes. */
+static int dmem_may_protect(struct vm_area_struct *vma, unsigned int prot,
+			    vm_flags_t *flags)
+{
+	*flags = calc_vm_prot_bits(prot, vma_pkey(vma)) |
+		 (vma->vm_flags & ~(VM_ACCESS_FLAGS | VM_FLAGS_CLEAR));
+	/* VM_MAY* are four bits above VM_*. */
+	if ((*flags & ~(*flags >> 4)) & VM_ACCESS_FLAGS)
+		return -EACCES;
+	if (map_deny_write_exec(vma->vm_flags, *flags))
+		return -EACCES;
+	if (vma->vm_ops && vma->vm_ops->mprotect)
+		return -EOPNOTSUPP;
+	return security_file_mprotect(vma, prot, prot);
+}
+
+/**
+ * dmem_perm - change the permission of memory, as mprotect does
+ * @mm: current's own, or that of a stopped child
+ * @addr: page aligned
+ * @len: bytes, rounded up to pages
+ * @prot: PROT_*; contents survive PROT_NONE
+ * @where: out: address of the failure; what lies before it is changed
+ *
+ * Return: 0, -EFAULT for a hole, -EACCES (VM_MAY*, MDWE, a security module),
+ * -EOPNOTSUPP for memory that has its own idea of mprotect, -EPERM (sealed),
+ * -ENOMEM, -EINTR.
+ */
+int dmem_perm(struct mm_struct *mm, unsigned long addr, unsigned long len,
+	      unsigned int prot, unsigned long *where)
+{
+	unsigned long pos = addr, next, end = addr + PAGE_ALIGN(len);
+	struct vm_area_struct *vma, *prev;
+	VMA_ITERATOR(vmi, mm, addr);
+	struct mmu_gather tlb;
+	vm_flags_t flags;
+	int ret = 0;
+
+	if (mmap_write_lock_killable(mm))
+		return -EINTR;
+	tlb_gather_mmu(&tlb, mm);
+	vma = vma_find(&vmi, end);
+	prev = vma_prev(&vmi);
+	if (vma && addr > vma->vm_start)
+		prev = vma;
+	for_each_vma_range(vmi, vma, end) {
+		if (vma->vm_start > pos)
+			break;
+		ret = dmem_may_protect(vma, prot, &flags);
+		if (ret)
+			break;
+		next = min(vma->vm_end, end);
+		ret = mprotect_fixup(&vmi, &tlb, vma, &prev, pos, next, flags);
+		if (ret)
+			break;
+		pos = vma_iter_end(&vmi);
+	}
+	tlb_finish_mmu(&tlb);
+	mmap_write_unlock(mm);
+	*where = pos;
+	return ret ?: pos < end ? -EFAULT : 0;
+}
+
+/*
+ * COPY.
+ */
+
+/* Memory that no space may have, whatever the operation. */
+static bool dmem_refused(struct vm_area_struct *vma)
+{
+	return is_vm_hugetlb_page(vma) || vma_is_secretmem(vma) ||
+	       userfaultfd_armed(vma);
+}
+
+/* Memory that a copy of a whole space leaves out. */
+static bool dmem_left_out(struct vm_area_struct *vma)
+{
+	if (!vma_is_anonymous(vma) && !vma->vm_file)	/* vDSO, uprobes' */
+		return true;
+	return vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_DONTCOPY |
+				VM_DROPPABLE | VM_SHADOW_STACK);
+}
+
+static bool dmem_shared(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & (VM_SHARED | VM_MAYSHARE);
+}
+
+/* What a space's copy of a private VMA looks like. */
+static vm_flags_t dmem_child_flags(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & ~(VM_LOCKED_MASK | VM_MERGEABLE | VM_GROWSDOWN |
+				 VM_SEALED | VM_SOFTDIRTY | VM_DONTEXPAND);
+}
+
+static bool dmem_unbroken_pte(struct vm_area_struct *vma, unsigned long addr,
+			      pte_t pte, bool holes)
+{
+	struct page *page;
+
+	if (pte_none(pte))
+		return holes;
+	if (!pte_present(pte))
+		return false;
+	page = vm_normal_page(vma, addr, pte);
+	return !page || !PageAnon(page);
+}
+
+/*
+ * The first page of a VMA that still is the page cache's (or, with holes,
+ * would come from there); end if there is none. mmap lock held.
+ */
+static unsigned long dmem_unbroken(struct vm_area_struct *vma,
+				   unsigned long addr, unsigned long end,
+				   bool holes)
+{
+	for (; addr < end; addr += PAGE_SIZE) {
+		pmd_t *pmd = mm_find_pmd(vma->vm_mm, addr);
+		spinlock_t *ptl;
+		bool unbroken;
+		pte_t *pte;
+
+		pte = pmd ? pte_offset_map_lock(vma->vm_mm, pmd, addr, &ptl) :
+			    NULL;
+		if (!pte) {
+			if (holes)
+				return addr;
+			continue;
+		}
+		unbroken = dmem_unbroken_pte(vma, addr, ptep_get(pte), holes);
+		pte_unmap_unlock(pte, ptl);
+		if (unbroken)
+			return addr;
+		cond_resched();
+	}
+	return end;
+}
+
+/*
+ * Break a range of a private file mapping out of the page cache, in the
+ * source, as ptrace's poke does. From then on it is anonymous and can be
+ * shared copy-on-write. Pages beyond the file's end stay holes.
+ */
+static int dmem_break_out(struct dmem_copy *c, unsigned long addr,
+			  unsigned long end)
+{
+	struct vm_area_struct *vma;
+	struct page *page;
+
+	while (addr < end) {
+		if (mmap_read_lock_killable(c->src))
+			return -EINTR;
+		vma = vma_lookup(c->src, addr);
+		if (vma)
+			addr = dmem_unbroken(vma, addr, min(end, vma->vm_end),
+					     true);
+		mmap_read_unlock(c->src);
+		if (!vma || addr >= end)
+			break;
+		page = dmem_get_page(c->src, addr, FOLL_FORCE | FOLL_WRITE);
+		if (!IS_ERR(page)) {
+			put_page(page);
+		} else if (PTR_ERR(page) != -EFAULT) {
+			c->where = addr;
+			return PTR_ERR(page);
+		}
+		addr += PAGE_SIZE;
+		cond_resched();
+	}
+	return 0;
+}
+
+/*
+ * Look at the source's VMAs: refuse what cannot be copied, break file pages
+ * out, prepare the bytes of shared memory (unless whole: it is mapped later).
+ */
+static int dmem_copy_look(struct dmem_copy *c, unsigned long start,
+			  unsigned long end, bool whole,
+			  struct list_head *batches)
+{
+	unsigned long addr = start, next, delta = c->daddr - c->saddr;
+	struct vm_area_struct *vma;
+	bool shared, file;
+	int ret = 0;
+
+	for (; addr < end && !ret; addr = next) {
+		if (mmap_read_lock_killable(c->src))
+			return -EINTR;
+		vma = find_vma(c->src, addr);
+		if (!vma || vma->vm_start >= end) {
+			mmap_read_unlock(c->src);
+			break;
+		}
+		addr = max(addr, vma->vm_start);
+		next = min(end, vma->vm_end);
+		shared = dmem_shared(vma);
+		file = !shared && !vma_is_anonymous(vma);
+		if (whole && dmem_left_out(vma))
+			shared = file = false;
+		else if (dmem_refused(vma) || (!whole && dmem_left_out(vma)))
+			ret = -EOPNOTSUPP;
+		mmap_read_unlock(c->src);
+
+		c->where = addr;
+		if (!ret && file)
+			ret = dmem_break_out(c, addr, next);
+		if (!ret && shared && !whole)
+			ret = dmem_look_bytes(batches, c, addr + delta, addr,
+					      next - addr, 0);
+		if (fatal_signal_pending(current))
+			ret = -EINTR;
+	}
+	return ret;
+}
+
+/*
+ * May pages of svma be mapped into dvma, which is there already? Only if the
+ * rmap of those pages then finds dvma: it must hold every anon_vma of svma's
+ * (it descends from it), and the indices must agree.
+ */
+static bool dmem_descends(struct vm_area_struct *dvma,
+			  struct vm_area_struct *svma, unsigned long addr)
+{
+	struct anon_vma_chain *s, *d;
+
+	if (!vma_is_anonymous(dvma) ||
+	    !dmem_same_flags(dvma, dmem_child_flags(svma)))
+		return false;
+	if (!svma->anon_vma)	/* no page to map */
+		return vma_is_anonymous(svma);
+	if (!dvma->anon_vma ||
+	    linear_page_index(dvma, addr) != linear_page_index(svma, addr))
+		return false;
+	list_for_each_entry(s, &svma->anon_vma_chain, same_vma) {
+		bool found = false;
+
+		list_for_each_entry(d, &dvma->anon_vma_chain, same_vma)
+			found |= d->anon_vma == s->anon_vma;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* A VMA of mm, as fork would make it, for a part of svma; both locks held. */
+static struct vm_area_struct *dmem_fork_vma(struct mm_struct *mm,
+					    struct vm_area_struct *svma,
+					    unsigned long start,
+					    unsigned long end)
+{
+	unsigned long pages = (end - start) >> PAGE_SHIFT;
+	vm_flags_t flags = dmem_child_flags(svma);
+	struct vm_area_struct *vma;
+
+	if (dmem_charge(mm, flags, pages))
+		return ERR_PTR(-ENOMEM);
+	vma = vm_area_dup(svma);
+	if (!vma)
+		goto unacct;
+	vma->vm_mm = mm;
+	vma_set_range(vma, start, end, vma_pgoff_offset(svma, start));
+	vma_set_anonymous(vma);
+	vma->vm_file = NULL;
+	vma->vm_private_data = NULL;
+	vma->vm_userfaultfd_ctx = NULL_VM_UFFD_CTX;
+	vm_flags_init(vma, flags);
+	vma->vm_page_prot = vm_get_page_prot(flags);
+	if (vma_dup_policy(svma, vma))
+		goto free;
+	if (flags & VM_WIPEONFORK)
+		vma->anon_vma = NULL;
+	else if (anon_vma_fork(vma, svma))
+		goto policy;
+	if (vma_link(mm, vma))
+		goto anon;
+	vm_stat_account(mm, flags, pages);
+	return vma;
+anon:
+	unlink_anon_vmas(vma);
+policy:
+	mpol_put(vma_policy(vma));
+free:
+	vm_area_free(vma);
+unacct:
+	if (flags & VM_ACCOUNT)
+		vm_unacct_memory(pages);
+	return ERR_PTR(-ENOMEM);
+}
+
+/* Share a private range with a child, copy-on-write; both locks held. */
+static int dmem_share(struct mm_struct *dst, struct vm_area_struct *svma,
+		      unsigned long start, unsigned long end)
+{
+	struct vm_area_struct *dvma = dmem_cover(dst, start, end);
+	int ret;
+
+	if (dvma && dmem_descends(dvma, svma, start)) {
+		zap_page_range_single(dvma, start, end - start, NULL);
+		vma_start_write(dvma);
+	} else {
+		ret = dmem_unmap(dst, start, end);
+		if (ret)
+			return ret;
+		dvma = dmem_fork_vma(dst, svma, start, end);
+		if (IS_ERR(dvma))
+			return PTR_ERR(dvma);
+	}
+	if (!svma->anon_vma || svma->vm_flags & VM_WIPEONFORK)
+		return 0;
+	vma_start_write(svma);
+	ret = copy_page_subrange(dvma, svma, start, end);
+	/* Somebody has put page cache back since dmem_break_out(). */
+	if (!ret && !vma_is_anonymous(svma) &&
+	    dmem_unbroken(dvma, start, end, false) != end)
+		ret = -EAGAIN;
+	return ret;
+}
+
+/* The part of a COPY that remaps whole pages, at the same address. */
+static int dmem_share_range(struct dmem_copy *c, unsigned long start,
+			    unsigned long end, bool whole)
+{
+	unsigned long addr = start, next;
+	struct vm_area_struct *vma;
+	VMA_ITERATOR(vmi, c->src, start);
+	int ret = 0;
+
+	for_each_vma_range(vmi, vma, end) {
+		next = max(start, vma->vm_start);
+		if (next > addr)
+			ret = dmem_unmap(c->dst, addr, next);
+		addr = next;
+		next = min(end, vma->vm_end);
+		if (ret)
+			break;
+		if (dmem_left_out(vma))
+			ret = whole ? 0 : -EAGAIN;
+		else if (dmem_refused(vma))
+			ret = -EAGAIN;
+		else if (!dmem_shared(vma))
+			ret = dmem_share(c->dst, vma, addr, next);
+		else if (whole)
+			ret = dmem_map_new(c->dst, addr, next,
+				dmem_anon_flags(dmem_vma_prot(vma), false));
+		if (ret)
+			break;
+		addr = next;
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		cond_resched();
+	}
+	if (!ret)
+		ret = dmem_unmap(c->dst, addr, end);
+	c->where = addr;
+	return ret;
+}
+
+static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
+			     unsigned long end, bool whole)
+{
+	int ret = 0;
+
+	if (mmap_write_lock_killable(c->src))
+		return -EINTR;
+	mmap_write_lock_nested(c->dst, SINGLE_DEPTH_NESTING);
+	if (whole)
+		ret = dmem_unmap(c->dst, 0, TASK_SIZE);
+	if (!ret)
+		ret = dmem_share_range(c, start, end, whole);
+	/* The source's entries are read-only now; its TLB must know. */
+	flush_tlb_mm_range(c->src, start, end, PAGE_SHIFT, false);
+	if (ret) {
+		dmem_forget(c->dst, start, end);
+		if (ret == -ENOMEM)
+			ret = DMEM_BROKEN;
+	}
+	mmap_write_unlock(c->dst);
+	mmap_write_unlock(c->src);
+	return ret;
+}
+
+/*
+ * Scan: which pages of an address space differ from those of its snapshot,
+ * or, without one, which are there.
+ */
+
+#define DMEM_SCAN	64
+#define DMEM_NO_PAGE	1UL	/* the space has none there: zeros */
+#define DMEM_NO_SNAP	2UL	/* the snapshot has none */
+
+struct dmem_scan {
+	struct mm_struct *mm;
+	struct mm_struct *image;
+	unsigned long addr;		/* where to go on */
+	unsigned long end;
+	unsigned int nr;
+	unsigned long found[DMEM_SCAN];	/* page address | DMEM_NO_* */
+};
+
+/* Two equal entries name one page, and so the same bytes. */
+struct dmem_entry {
+	enum { DMEM_NONE, DMEM_PFN, DMEM_SWAP } kind;
+	unsigned long val;
+};
+
+static struct dmem_entry dmem_entry_pfn(unsigned long pfn)
+{
+	if (is_zero_pfn(pfn))
+		return (struct dmem_entry){ DMEM_NONE };
+	return (struct dmem_entry){ DMEM_PFN, pfn };
+}
+
+static struct dmem_entry dmem_entry(pmd_t pmd, pte_t *pte, unsigned long addr)
+{
+	unsigned long i = (addr & ~PMD_MASK) >> PAGE_SHIFT;
+	pte_t val;
+
+	if (pte) {
+		val = ptep_get(pte);
+		if (pte_none(val))
+			return (struct dmem_entry){ DMEM_NONE };
+		if (pte_present(val))
+			return dmem_entry_pfn(pte_pfn(val));
+		return (struct dmem_entry){ DMEM_SWAP,
+					    pte_to_swp_entry(val).val };
+	}
+	if (pmd_none(pmd))
+		return (struct dmem_entry){ DMEM_NONE };
+	if (pmd_present(pmd))
+		return is_huge_zero_pmd(pmd) ?
+			(struct dmem_entry){ DMEM_NONE } :
+			dmem_entry_pfn(pmd_pfn(pmd) + i);
+	/* A huge page on its way elsewhere: never equal. */
+	return (struct dmem_entry){ DMEM_SWAP, addr };
+}
+
+static bool dmem_entry_equal(struct dmem_entry a, struct dmem_entry b)
+{
+	return a.kind == b.kind && (a.kind == DMEM_NONE || a.val == b.val);
+}
+
+/*
+ * The PMD entry that maps addr, or NULL where there is no table for it; then
+ * *next is where the emptiness ends.
+ */
+static pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr,
+		       unsigned long end, unsigned long *next)
+{
+	pgd_t *pgd;
+	p4d_t *p4d;
+	pud_t *pud;
+	pmd_t *pmd;
+
+	*next = end;
+	if (!mm)
+		return NULL;
+	*next = pgd_addr_end(addr, end);
+	pgd = pgd_offset(mm, addr);
+	if (pgd_none_or_clear_bad(pgd))
+		return NULL;
+	*next = p4d_addr_end(addr, end);
+	p4d = p4d_offset(pgd, addr);
+	if (p4d_none_or_clear_bad(p4d))
+		return NULL;
+	*next = pud_addr_end(addr, end);
+	pud = pud_offset(p4d, addr);
+	if (pud_none_or_clear_bad(pud))
+		return NULL;
+	*next = pmd_addr_end(addr, end);
+	pmd = pmd_offset(pud, addr);
+	return pmd_none(pmdp_get_lockless(pmd)) ? NULL : pmd;
+}
+
+static bool dmem_is_table(pmd_t pmd)
+{
+	return pmd_present(pmd) && !pmd_leaf(pmd);
+}
+
+/*
+ * Compare up to 2 MiB. The child's entries are read under their lock: what
+ * they name then cannot be another page under the same number. The image's
+ * are read without: a difference is only a hint, and the bytes decide.
+ */
+static void dmem_scan_pmd(struct dmem_scan *s, pmd_t *cpmd, pmd_t *ipmd,
+			  unsigned long end)
+{
+	pmd_t cval, ival;
+	pte_t *cpte, *ipte;
+	spinlock_t *ptl;
+	unsigned long addr = s->addr;
+
+again:
+	cpte = NULL;
+	ipte = NULL;
+	cval = cpmd ? pmdp_get_lockless(cpmd) : __pmd(0);
+	ival = ipmd ? pmdp_get_lockless(ipmd) : __pmd(0);
+	if (pmd_present(cval) && pmd_leaf(cval) && pmd_present(ival) &&
+	    pmd_leaf(ival) && pmd_pfn(cval) == pmd_pfn(ival)) {
+		s->addr = end;
+		return;
+	}
+	if (dmem_is_table(ival)) {
+		ipte = pte_offset_map(ipmd, addr);
+		if (!ipte)
+			goto again;
+	}
+	if (dmem_is_table(cval)) {
+		cpte = pte_offset_map_lock(s->mm, cpmd, addr, &ptl);
+		if (!cpte) {
+			if (ipte)
+				pte_unmap(ipte);
+			goto again;
+		}
+	}
+	for (; addr < end && s->nr < DMEM_SCAN; addr += PAGE_SIZE) {
+		unsigned long i = (addr - s->addr) >> PAGE_SHIFT;
+		struct dmem_entry c, o;
+
+		c = dmem_entry(cval, cpte ? cpte + i : NULL, addr);
+		o = dmem_entry(ival, ipte ? ipte + i : NULL, addr);
+		if (dmem_entry_equal(c, o))
+			continue;
+		s->found[s->nr++] = addr |
+			(c.kind == DMEM_NONE ? DMEM_NO_PAGE : 0) |
+			(o.kind == DMEM_NONE ? DMEM_NO_SNAP : 0);
+	}
+	if (cpte)
+		pte_unmap_unlock(cpte, ptl);
+	if (ipte)
+		pte_unmap(ipte);
+	s->addr = addr;
+}
+
+/*
+ * Find the next pages, at most DMEM_SCAN. Nothing is mapped outside of VMAs,
+ * and where neither has a page table nothing differs: both are skipped.
+ *
+ * The image's mmap lock is not taken: no one but its owner knows it, and that
+ * is whoever holds the reference; khugepaged and KSM never see it.
+ */
+static int dmem_scan(struct dmem_scan *s)
+{
+	unsigned long end, next, inext;
+	struct vm_area_struct *vma;
+	pmd_t *cpmd, *ipmd;
+
+	s->nr = 0;
+	if (mmap_read_lock_killable(s->mm))
+		return -EINTR;
+	while (s->addr < s->end && s->nr < DMEM_SCAN) {
+		vma = find_vma(s->mm, s->addr);
+		if (!vma || vma->vm_start >= s->end) {
+			s->addr = s->end;
+			break;
+		}
+		s->addr = max(s->addr, vma->vm_start);
+		end = min(s->end, vma->vm_end);
+		while (s->addr < end && s->nr < DMEM_SCAN) {
+			cpmd = dmem_pmd(s->mm, s->addr, end, &next);
+			ipmd = dmem_pmd(s->image, s->addr, end, &inext);
+			if (!cpmd && !ipmd)
+				s->addr = min(next, inext);
+			else
+				dmem_scan_pmd(s, cpmd, ipmd,
+					      pmd_addr_end(s->addr, end));
+			cond_resched();
+		}
+		if (fatal_signal_pending(current))
+			break;
+	}
+	mmap_read_unlock(s->mm);
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+/*
+ * COPY to where VMAs are not forked: into the caller, within one address
+ * space, to another address. Fresh memory, filled page by page.
+ */
+
+static int dmem_fill_page(struct dmem_copy *c, unsigned long addr)
+{
+	struct page *src, *dst;
+
+	src = dmem_get_page(c->src, addr, FOLL_FORCE);
+	if (IS_ERR(src))
+		return PTR_ERR(src);
+	dst = dmem_pin_page(c->dst, addr - c->saddr + c->daddr, FOLL_FORCE);
+	if (IS_ERR(dst)) {
+		put_page(src);
+		return PTR_ERR(dst);
+	}
+	copy_highpage(dst, src);
+	unpin_user_pages_dirty_lock(&dst, 1, true);
+	put_page(src);
+	c->pages++;
+	return 0;
+}
+
+static int dmem_fill(struct dmem_copy *c, unsigned long start,
+		     unsigned long end)
+{
+	struct dmem_scan s = { .mm = c->src, .addr = start, .end = end };
+	unsigned int i;
+	int ret = 0;
+
+	while (s.addr < end && !ret) {
+		ret = dmem_scan(&s);
+		for (i = 0; i < s.nr && !ret; i++) {
+			c->where = s.found[i] & PAGE_MASK;
+			ret = dmem_fill_page(c, c->where);
+			cond_resched();
+		}
+	}
+	return ret;
+}
+
+/* Map zeros for one piece of the source's; the source's lock is not held. */
+static int dmem_fresh_piece(struct dmem_copy *c, unsigned long start,
+			    unsigned long end, unsigned int prot)
+{
+	unsigned long delta = c->daddr - c->saddr;
+	int ret;
+
+	if (mmap_write_lock_killable(c->dst))
+		return -EINTR;
+	if (prot == UINT_MAX)
+		ret = dmem_unmap(c->dst, start + delta, end + delta);
+	else
+		ret = dmem_map_zeros(c->dst, start + delta, end + delta,
+				     dmem_anon_flags(prot, false));
+	mmap_write_unlock(c->dst);
+	if (ret || prot == UINT_MAX)
+		return ret;
+	return dmem_fill(c, start, end);
+}
+
+static int dmem_fresh_range(struct dmem_copy *c, unsigned long start,
+			    unsigned long end)
+{
+	unsigned long addr = start, next;
+	struct vm_area_struct *vma;
+	unsigned int prot;
+	bool skip;
+	int ret = 0;
+
+	for (; addr < end && !ret; addr = next) {
+		if (mmap_read_lock_killable(c->src))
+			return -EINTR;
+		vma = find_vma(c->src, addr);
+		skip = false;
+		prot = UINT_MAX;
+		next = end;
+		if (vma && vma->vm_start <= addr) {
+			next = min(end, vma->vm_end);
+			prot = dmem_vma_prot(vma);
+			skip = dmem_shared(vma);
+		} else if (vma) {
+			next = min(end, vma->vm_start);
+		}
+		mmap_read_unlock(c->src);
+		if (!skip)
+			ret = dmem_fresh_piece(c, addr, next, prot);
+	}
+	return ret;
+}
+
+static int dmem_fresh_unlocked(struct dmem_copy *c, unsigned long start,
+			       unsigned long end)
+{
+	unsigned long delta = c->daddr - c->saddr;
+	int ret = dmem_fresh_range(c, start, end);
+
+	if (!ret)
+		return 0;
+	mmap_write_lock(c->dst);
+	dmem_forget(c->dst, start + delta, end + delta);
+	mmap_write_unlock(c->dst);
+	return ret == -EINTR ? ret : DMEM_BROKEN;
+}
+
+/* Can pages be shared, or must they be filled? */
+static bool dmem_can_share(const struct dmem_copy *c)
+{
+	return c->dst != current->mm && c->dst != c->src &&
+	       c->daddr == c->saddr && c->src == current->mm;
+}
+
+static int dmem_copy_pages(struct dmem_copy *c, unsigned long start,
+			   unsigned long end)
+{
+	if (start >= end)
+		return 0;
+	c->pages = (end - start) >> PAGE_SHIFT;
+	if (security_mmap_addr(start - c->saddr + c->daddr)) {
+		c->where = start - c->saddr + c->daddr;
+		return -EFAULT;
+	}
+	if (dmem_can_share(c))
+		return dmem_share_locked(c, start, end, false);
+	c->pages = 0;
+	return dmem_fresh_unlocked(c, start, end);
+}
+
+/**
+ * dmem_copy - COPY a range from one address space to another
+ * @c: what, from where, to where
+ *
+ * Whole pages at an equal page offset carry the source's mapping: bytes,
+ * permission and holes. The rest is written as bytes into what the
+ * destination maps writable.
+ *
+ * Return: 0, -EFAULT, -EOPNOTSUPP, -ENOMEM, -EINTR, with the destination as
+ * it was; or -ENOTRECOVERABLE: no memory, and its whole pages are unmapped.
+ */
+int dmem_copy(struct dmem_copy *c)
+{
+	unsigned long end = c->saddr + c->len;
+	unsigned long first = PAGE_ALIGN(c->saddr), last = end & PAGE_MASK;
+	LIST_HEAD(batches);
+	int ret;
+
+	if (offset_in_page(c->saddr ^ c->daddr) || first > last) {
+		first = end;
+		last = end;
+	}
+	do {
+		ret = dmem_look_bytes(&batches, c, c->daddr, c->saddr,
+				      first - c->saddr, 0);
+		if (!ret)
+			ret = dmem_copy_look(c, first, last, false, &batches);
+		if (!ret)
+			ret = dmem_look_bytes(&batches, c,
+					      last - c->saddr + c->daddr, last,
+					      end - last, 0);
+		if (!ret)
+			ret = dmem_copy_pages(c, first, last);
+		if (!ret)
+			dmem_batches_write(&batches);
+		dmem_batches_drop(&batches);
+	} while (ret == -EAGAIN && !fatal_signal_pending(current));
+	return ret;
+}
+
+/* Shared memory of the source becomes private memory of the copy. */
+static int dmem_fill_shared(struct dmem_copy *c)
+{
+	struct vm_area_struct *vma;
+	unsigned long addr = 0, end;
+	int ret = 0;
+
+	while (!ret) {
+		if (mmap_read_lock_killable(c->src))
+			return -EINTR;
+		for (vma = find_vma(c->src, addr); vma;
+		     vma = find_vma(c->src, vma->vm_end))
+			if (dmem_shared(vma) && !dmem_left_out(vma))
+				break;
+		if (vma) {
+			addr = vma->vm_start;
+			end = vma->vm_end;
+		}
+		mmap_read_unlock(c->src);
+		if (!vma)
+			break;
+		for (; addr < end && !ret; addr += PAGE_SIZE) {
+			c->where = addr;
+			ret = dmem_fill_page(c, addr);
+			if (ret == -EFAULT)	/* beyond the file's end */
+				ret = 0;
+			cond_resched();
+		}
+	}
+	return ret;
+}
+
+/**
+ * dmem_copy_whole - COPY all of an address space into an emptied one
+ * @c: source and destination; addresses and length do not matter
+ *
+ * Left out: vDSO, vvar, device and PFN mappings, VM_DONTCOPY, droppable
+ * memory, shadow stacks. Zeroed: VM_WIPEONFORK.
+ *
+ * Return: as dmem_copy().
+ */
+int dmem_copy_whole(struct dmem_copy *c)
+{
+	LIST_HEAD(batches);
+	int ret;
+
+	c->saddr = 0;
+	c->daddr = 0;
+	do {
+		ret = dmem_copy_look(c, 0, TASK_SIZE, true, &batches);
+		if (ret)
+			return ret;
+		if (!dmem_can_share(c))
+			return dmem_fresh_unlocked(c, 0, TASK_SIZE);
+		ret = dmem_share_locked(c, 0, TASK_SIZE, true);
+	} while (ret == -EAGAIN && !fatal_signal_pending(current));
+	if (!ret) {
+		ret = dmem_fill_shared(c);
+		if (ret == -ENOMEM)
+			ret = DMEM_BROKEN;
+	}
+	return ret;
+}
+
+/*
+ * Snapshots. An image is an address space without a task; nothing outside of
+ * this file knows how it is kept.
+ */
+
+struct dmem_image {
+	refcount_t ref;
+	struct mm_struct *mm;
+};
+
+static int dmem_snap_vmas(struct mm_struct *mm, struct mm_struct *to)
+{
+	struct vm_area_struct *vma, *copy;
+	VMA_ITERATOR(vmi, mm, 0);
+	int ret;
+
+	for_each_vma(vmi, vma) {
+		if (!vma->anon_vma)	/* never touched: zeros */
+			continue;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		copy = dmem_fork_vma(to, vma, vma->vm_start, vma->vm_end);
+		if (IS_ERR(copy))
+			return PTR_ERR(copy);
+		vma_start_write(vma);
+		ret = copy_page_subrange(copy, vma, vma->vm_start,
+					 vma->vm_end);
+		if (ret)
+			return ret;
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * dmem_snap - take a snapshot of a stopped space's memory
+ * @mm: the space's
+ *
+ * Return: the image with one reference, or an ERR_PTR: -ENOMEM, -EINTR.
+ */
+struct dmem_image *dmem_snap(struct mm_struct *mm)
+{
+	struct dmem_image *image = kzalloc(sizeof(*image), GFP_KERNEL_ACCOUNT);
+	int ret = -ENOMEM;
+
+	if (!image)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&image->ref, 1);
+	image->mm = mm_alloc_space(NULL);
+	if (!image->mm)
+		goto free;
+	set_bit(MMF_DISABLE_THP, &image->mm->flags);
+	ret = -EINTR;
+	if (mmap_write_lock_killable(mm))
+		goto put;
+	mmap_write_lock_nested(image->mm, SINGLE_DEPTH_NESTING);
+	ret = dmem_snap_vmas(mm, image->mm);
+	flush_tlb_mm(mm);
+	mmap_write_unlock(image->mm);
+	mmap_write_unlock(mm);
+	if (!ret)
+		return image;
+put:
+	mmput(image->mm);
+free:
+	kfree(image);
+	return ERR_PTR(ret);
+}
+
+/**
+ * dmem_image_get - another reference to an image
+ * @image: the image
+ */
+struct dmem_image *dmem_image_get(struct dmem_image *image)
+{
+	refcount_inc(&image->ref);
+	return image;
+}
+
+/**
+ * dmem_image_put - drop a reference to an image
+ * @image: the image, or NULL
+ *
+ * Context: may sleep, no mmap lock held.
+ */
+void dmem_image_put(struct dmem_image *image)
+{
+	if (!image || !refcount_dec_and_test(&image->ref))
+		return;
+	mmput(image->mm);
+	kfree(image);
+}
+
+/**
+ * dmem_image_mm - an image as the source of a COPY
+ * @image: the image
+ */
+struct mm_struct *dmem_image_mm(struct dmem_image *image)
+{
+	return image->mm;
+}
+
+/**
+ * dmem_image_pages - pages that an image holds, shared ones included
+ * @image: the image
+ */
+unsigned long dmem_image_pages(struct dmem_image *image)
+{
+	return get_mm_rss(image->mm) +
+	       get_mm_counter(image->mm, MM_SWAPENTS) +
+	       mm_pgtables_bytes(image->mm) / PAGE_SIZE;
+}
+
+/*
+ * MERGE.
+ */
+
+/**
+ * dmem_merge_begin - begin the MERGEs of a call
+ * @m: caller, child, image and room for ranges are set
+ */
+void dmem_merge_begin(struct dmem_merge *m)
+{
+	INIT_LIST_HEAD(&m->batches);
+}
+
+static struct dmem_rules dmem_merge_rules(u32 flags)
+{
+	struct dmem_rules rules = {
+		.granule = 1 << ((flags & DET_MERGE_GRANULE_MASK) >> 8),
+		.policy = DMEM_REPORT,
+	};
+
+	if (flags & DET_MERGE_KEEP)
+		rules.policy = DMEM_KEEP;
+	else if (flags & DET_MERGE_TAKE)
+		rules.policy = DMEM_TAKE;
+	return rules;
+}
+
+static void dmem_add_range(struct dmem_merge *m, unsigned long addr,
+			   unsigned int len)
+{
+	struct det_range *last = m->ranges + m->nr_ranges - 1;
+
+	if (!m->conflicts)
+		m->where = addr;
+	m->conflicts += len;
+	if (m->nr_ranges && last->addr + last->len == addr)
+		last->len += len;
+	else if (m->nr_ranges < m->max_ranges)
+		m->ranges[m->nr_ranges++] = (struct det_range){ addr, len };
+}
+
+/* Compare the three pages of @p; the caller's begins at @base. */
+static void dmem_look_conflicts(struct dmem_merge *m, struct dmem_page *p,
+				unsigned long base)
+{
+	void *dst = dmem_map(p->dst), *src = dmem_map(p->src);
+	void *snap = dmem_map(p->snap);
+	unsigned int from = p->from, start, end;
+
+	while (from < p->to &&
+	       dmem_page_conflict(src, snap, dst, from, p->to, &p->rules,
+				  &start, &end)) {
+		dmem_add_range(m, base + start, end - start);
+		from = end;
+	}
+	kunmap_local(snap);
+	kunmap_local(src);
+	kunmap_local(dst);
+}
+
+/* First byte that the child changed, p->to if none. */
+static unsigned int dmem_look_changed(struct dmem_page *p)
+{
+	void *src = dmem_map(p->src), *snap = dmem_map(p->snap);
+	unsigned int n = dmem_page_changed(src, snap, p->from, p->to);
+
+	kunmap_local(snap);
+	kunmap_local(src);
+	return n;
+}
+
+/* Take the references that @p needs; @addr: the child's, @caller: its. */
+static int dmem_look_page(struct dmem_merge *m, struct dmem_page *p,
+			  unsigned long found, unsigned long base)
+{
+	unsigned long addr = found & PAGE_MASK;
+	struct page *page;
+	unsigned int n;
+
+	if (!(found & DMEM_NO_PAGE)) {
+		page = dmem_get_page(m->child, addr, FOLL_FORCE);
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		p->src = page;
+	}
+	if (!(found & DMEM_NO_SNAP)) {
+		page = dmem_get_page(m->image->mm, addr, FOLL_FORCE);
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		p->snap = page;
+	}
+	n = dmem_look_changed(p);
+	if (n == p->to)
+		return 0;
+	page = dmem_pin_page(m->caller, base, 0);
+	if (IS_ERR(page)) {
+		m->where = base + n;
+		return PTR_ERR(page);
+	}
+	p->dst = page;
+	m->pages++;
+	dmem_look_conflicts(m, p, base);
+	return 0;
+}
+
+/**
+ * dmem_merge_look - look at one range: find conflicts, make pages writable
+ * @m: the MERGEs of this call
+ * @caller: address in the caller
+ * @child: address in the child, equal modulo the page size
+ * @len: bytes
+ * @flags: DET_MERGE_*
+ *
+ * Writes nothing. Goes on after a conflict, to count them all.
+ *
+ * Return: 0, also with conflicts; -EFAULT at @m->where, -ENOMEM, -EINTR, or
+ * -EOWNERDEAD: the child's memory is being taken away by the OOM reaper.
+ */
+int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
+		    unsigned long child, unsigned long len, u32 flags)
+{
+	struct dmem_scan s = { .mm = m->child, .image = m->image->mm,
+			       .addr = child & PAGE_MASK,
+			       .end = PAGE_ALIGN(child + len) };
+	struct dmem_rules rules = dmem_merge_rules(flags);
+	unsigned long end = child + len;
+	unsigned int i;
+	int ret = 0;
+
+	while (s.addr < s.end && !ret) {
+		ret = dmem_scan(&s);
+		for (i = 0; i < s.nr && !ret; i++) {
+			unsigned long addr = s.found[i] & PAGE_MASK;
+			struct dmem_page *p = dmem_batch_slot(&m->batches);
+
+			if (!p)
+				return -ENOMEM;
+			*p = (struct dmem_page){ .merge = true, .rules = rules };
+			p->from = addr < child ? child - addr : 0;
+			p->to = min(end - addr, PAGE_SIZE);
+			m->where = m->conflicts ? m->where :
+						  addr - child + caller;
+			ret = dmem_look_page(m, p, s.found[i],
+					     addr - child + caller);
+			if (!ret && !p->dst) {	/* unchanged after all */
+				dmem_page_put(p);
+				list_last_entry(&m->batches, struct dmem_batch,
+						list)->nr--;
+			}
+			cond_resched();
+		}
+	}
+	if (!ret && test_bit(MMF_UNSTABLE, &m->child->flags))
+		ret = -EOWNERDEAD;
+	return ret;
+}
+
+/**
+ * dmem_merge_write - write what was looked at
+ * @m: the MERGEs of this call, each looked at
+ */
+void dmem_merge_write(struct dmem_merge *m)
+{
+	m->changed = dmem_batches_write(&m->batches);
+}
+
+/**
+ * dmem_merge_end - drop what the look has taken
+ * @m: the MERGEs of this call
+ */
+void dmem_merge_end(struct dmem_merge *m)
+{
+	dmem_batches_drop(&m->batches);
+}
