@@ -19,8 +19,8 @@
 
 struct det_state det_state;
 
-/* The thread descriptor behind the thread pointer: glibc 2.36's size. */
-#define TCB_SIZE	2304
+/* The thread descriptor at the thread pointer: its size in glibc 2.36. */
+#define TCB_SIZE	2368
 
 /* Takes [start, end) out of the list; what was one area can become two. */
 static int leave_out(uintptr_t start, uintptr_t end)
