@@ -133,6 +133,13 @@ need_space() {
 		die "$2 needs $1 MB of free space in $B, there are $have: free some, or move the repository to a larger disk"
 }
 
+# check_version FOLDER NAME: is it a Linux 6.12?
+check_version() {
+	v=$(sed -n 's/^VERSION = //p; s/^PATCHLEVEL = //p' "$1/Makefile" 2>/dev/null | tr '\n' .)
+	[ "$v" = 6.12. ] ||
+		die "$2 is ${v:-not a kernel source}${v:+ a Linux ${v%.} source}: Linux 6.12 is needed"
+}
+
 jobs() {
 	n=$(nproc 2>/dev/null || echo 1)
 	say "${JOBS:-$n}"

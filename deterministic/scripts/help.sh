@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What "make help" says.
+
+cat <<'END'
+Deterministic processes for Linux 6.12: a patched kernel in a QEMU guest.
+
+  make run              fetch, patch, build, boot, and run the main job
+       FILE=path        sort this file (default: 2 MB of text of the kernel source)
+       FULL=1           the default input with 20 MB
+       MD5=hex          search the preimage of this MD5 sum
+  make test             all tests
+  make exec CMD='./mine args'
+                        run a program of the host's in the guest, in this folder;
+       DIR=path         this folder can be written from the guest
+  make shell            a shell in the guest; leave it with exit or Ctrl-]
+  make guest            build/guest/deterministic-guest.run: kernel, initramfs and
+                        programs in one file that needs only QEMU
+
+For those who work on it:
+  make tree             build/linux: a patched tree for an ordinary build
+  make kernel           only the kernel        make kernel-debug  the debug kernel
+  make one TEST=name    one selftest alone, such as TEST=merge_test; DEBUG=1
+  make gdb              boot and wait for gdb
+  make series           build/series: format-patch files for git am
+  make series-check     each of them compiles by itself
+  make off-check        with CONFIG_DETERMINISTIC=n the kernel is the stock one
+  make check            checkpatch, sparse, W=1, kernel-doc
+  make compile_commands build/compile_commands.json for clangd
+  make fetch            all that comes from a network, and nothing else
+  make clean            remove what was built; downloads and the tree stay
+  make distclean        remove build/
+
+  CPUS=n MEM=2G ACCEL=auto|kvm|tcg     the guest's (default: 2 CPUs, 2G, auto)
+  KSRC=path             your own Linux 6.12 tree or tarball: nothing is fetched
+  YES=1                 install missing packages without a question
+  JOBS=n                compile n files at a time (default: one per CPU)
+END
