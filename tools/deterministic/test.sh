@@ -1,0 +1,232 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Tests the programs against others that do the same: sort, md5sum, and their
+# own sequential selves; and what they say to wrong options and missing files.
+#
+# usage: test.sh FOLDER [MODE...]
+# FOLDER has the programs; a MODE is spaces, pthreads or serial. Without one all
+# are tested, and spaces are skipped where the kernel has none.
+set -u
+
+if [ $# -lt 1 ] || [ ! -x "$1/dsort" ]; then
+	echo "usage: test.sh FOLDER [MODE...]; FOLDER has dsort and the others" >&2
+	exit 2
+fi
+bin=$1
+shift
+passed=0 failed=0 skipped=0
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
+
+# check NAME COMMAND...: passes if the command succeeds
+check()
+{
+	name=$1
+	shift
+	if "$@" > "$work/said" 2>&1; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "FAILED: $name"
+		sed 's/^/    /' "$work/said" | head -n 10
+	fi
+}
+
+make_files()
+{
+	mkdir "$work/in"
+	: > "$work/in/empty"
+	echo > "$work/in/one-newline"
+	printf 'x' > "$work/in/one-letter"
+	printf '\n\n\nb\n\na\n\n' > "$work/in/empty-lines"
+	printf 'b\na\nc' > "$work/in/no-final-newline"
+	printf 'b\0a\nb\0\nb\n\0\n\0\0\na\0b\nb' > "$work/in/nul-bytes"
+	printf 'ab\na\nabc\n\303\244\nB\n\377\n \n' > "$work/in/not-ascii"
+	head -c 300000 /dev/zero | tr '\0' x > "$work/in/huge-line"
+	head -c 100000 /dev/zero | tr '\0' '\n' > "$work/in/all-the-same"
+	head -c 200000 "$bin/dsort" > "$work/in/binary"
+	cat "$(dirname "$0")"/*.c > "$work/in/text" 2> /dev/null
+}
+
+sorts_like_sort()
+{
+	LC_ALL=C sort "$3" > "$work/want" || return 1
+	"$bin/dsort" "--mode=$1" "--workers=$2" "$3" > "$work/got" || return 1
+	cmp "$work/got" "$work/want" || return 1
+	"$bin/dsort" "--mode=$1" "--workers=$2" < "$3" | cmp - "$work/want"
+}
+
+test_sort()
+{
+	if ! sort --version 2> /dev/null | grep -q GNU; then
+		echo "skipped: dsort, there is no GNU sort to compare with"
+		skipped=$((skipped + 1))
+		return
+	fi
+	for file in "$work"/in/*; do
+		for workers in 1 4 7; do
+			check "dsort, $1, $workers workers, ${file##*/}" \
+				sorts_like_sort "$1" "$workers" "$file"
+		done
+	done
+	check "dsort, $1, more workers than lines" \
+		sorts_like_sort "$1" 64 "$work/in/empty-lines"
+}
+
+# finds MODE WORD OPTION...
+finds()
+{
+	mode=$1 word=$2
+	shift 2
+	sum=$(printf %s "$word" | md5sum | cut -c 1-32)
+	got=$("$bin/dmd5" "--mode=$mode" "$@" "$sum") || return 1
+	echo "$got"
+	[ "$got" = "$sum: $word" ]
+}
+
+# status N COMMAND...: ends with status N
+status()
+{
+	want=$1
+	shift
+	"$@"
+	got=$?
+	echo "status $got instead of $want"
+	[ "$got" = "$want" ]
+}
+
+test_md5()
+{
+	check "dmd5, $1, the empty text" finds "$1" "" --length=3
+	check "dmd5, $1, abc" finds "$1" abc --length=3
+	check "dmd5, $1, the last text" finds "$1" zzz --length=3
+	check "dmd5, $1, the first of a turn" finds "$1" gkwe
+	check "dmd5, $1, other letters" \
+		finds "$1" "00 1 10" --alphabet="01 " --length=8
+	check "dmd5, $1, longer" \
+		finds "$1" aaaaaaaaaabaaaaa --alphabet=ab --length=16
+	check "dmd5, $1, none" status 1 "$bin/dmd5" "--mode=$1" --length=2 \
+		00000000000000000000000000000000
+}
+
+test_matrices()
+{
+	for size in 1 2 7 64 100; do
+		check "dmatmul, $1, $size" \
+			"$bin/dmatmul" "--mode=$1" "--size=$size" --check
+		check "dlu, $1, $size" "$bin/dlu" "--mode=$1" "--size=$size" \
+			--block=16 --check
+	done
+}
+
+# The same report from 20 runs, each loaded somewhere else.
+same_report()
+{
+	"$bin/drace" --times=1000 > "$work/first" || return 1
+	cat "$work/first"
+	i=1
+	while [ $i -lt 20 ]; do
+		"$bin/drace" --times=1000 | cmp - "$work/first" || return 1
+		i=$((i + 1))
+	done
+	cat > "$work/want" <<-'END'
+	join of worker 1:
+	conflict: counter[5] (int, 4 bytes)
+	join of worker 2:
+	conflict: counter[5] (int, 4 bytes)
+	join of worker 3:
+	conflict: counter[5] (int, 4 bytes)
+	counter[0] = 1000
+	counter[1] = 0
+	counter[2] = 0
+	counter[3] = 0
+	counter[4] = 0
+	counter[5] = 1000
+	counter[6] = 0
+	counter[7] = 0
+	END
+	cmp "$work/first" "$work/want"
+}
+
+example_says()
+{
+	"$bin/det-example" > "$work/got"
+	[ $? = 1 ] || return 1
+	cat > "$work/want" <<-'END'
+	join of space 2:
+	conflict: counter[3] (int, 4 bytes)
+	counter[0] = 0
+	counter[1] = 1
+	counter[2] = 0
+	counter[3] = 1
+	END
+	diff "$work/got" "$work/want"
+}
+
+test_race()
+{
+	[ "$1" = spaces ] || return
+	check "drace, 20 runs" same_report
+	check "example" example_says
+}
+
+# refuses STATUS WORD COMMAND...: one line with WORD in it, and the status
+refuses()
+{
+	want=$1 word=$2
+	shift 2
+	"$@" > "$work/out" 2> "$work/err"
+	got=$?
+	cat "$work/err"
+	[ "$got" = "$want" ] && [ ! -s "$work/out" ] &&
+		[ "$(wc -l < "$work/err")" = 1 ] && grep -qF -e "$word" "$work/err"
+}
+
+test_options()
+{
+	for program in dsort dmd5 dmatmul dlu drace det-main-job; do
+		check "$program --help" "$bin/$program" --help
+		check "$program --nonsense" \
+			refuses 2 --nonsense "$bin/$program" --nonsense
+		check "$program -x" refuses 2 -x "$bin/$program" -x
+	done
+	for program in dsort dmatmul dlu drace; do
+		check "$program --mode=x" refuses 2 x "$bin/$program" --mode=x
+		check "$program --workers=0" \
+			refuses 2 "'0'" "$bin/$program" --workers=0
+		check "$program --workers" \
+			refuses 2 --workers=N "$bin/$program" --workers
+	done
+	check "dsort, no such file" refuses 2 "$work/none" \
+		"$bin/dsort" --mode=serial "$work/none"
+	check "dsort, a folder" refuses 2 "$work" \
+		"$bin/dsort" --mode=serial "$work"
+	check "dsort, a full disk" refuses 2 "No space" \
+		"$bin/dsort" --mode=serial --output=/dev/full "$work/in/text"
+	check "dmd5 without an MD5" refuses 2 MD5 "$bin/dmd5"
+	check "dmd5, no MD5" refuses 2 abc "$bin/dmd5" abc
+	check "dmd5, too much" refuses 2 "too many" "$bin/dmd5" --length=40 \
+		00000000000000000000000000000000
+	check "dmatmul --size=0" refuses 2 "'0'" "$bin/dmatmul" --size=0
+}
+
+make_files
+if [ $# = 0 ]; then
+	set -- serial pthreads
+	if "$bin/dmatmul" --mode=spaces --size=1 > /dev/null 2>&1; then
+		set -- "$@" spaces
+	else
+		echo "skipped: spaces, which this kernel has not"
+		skipped=$((skipped + 1))
+	fi
+fi
+test_options
+for mode; do
+	test_sort "$mode"
+	test_md5 "$mode"
+	test_matrices "$mode"
+	test_race "$mode"
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
