@@ -167,6 +167,7 @@ example_says()
 test_race()
 {
 	[ "$1" = spaces ] || return
+	check "the library" "$bin/det-lib-test"
 	check "drace, 20 runs" same_report
 	check "example" example_says
 }

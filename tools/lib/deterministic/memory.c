@@ -125,6 +125,7 @@ static bool is_of_libc(const char *path)
 static int leave_out_object(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	bool of_libc = is_of_libc(info->dlpi_name);
+	uintptr_t page = sysconf(_SC_PAGESIZE);
 	int ret = 0;
 
 	(void)size;
@@ -137,7 +138,9 @@ static int leave_out_object(struct dl_phdr_info *info, size_t size, void *arg)
 		if (ph->p_type == PT_TLS && tls)
 			ret = leave_out(tls, tls + ph->p_memsz);
 		else if (ph->p_type == PT_LOAD && (ph->p_flags & PF_W) && of_libc)
-			ret = leave_out(start, start + ph->p_memsz);
+			/* Whole pages: ld.so keeps its heap behind its data. */
+			ret = leave_out(start & -page,
+					(start + ph->p_memsz + page - 1) & -page);
 	}
 	return ret;
 }

@@ -114,22 +114,27 @@ static void report_conflict(const struct det_result *result, FILE *to)
 static void report_stop(const struct det_result *result, FILE *to)
 {
 	const struct det_status *status = &result->status;
+	struct det_variable var;
 
 	fprintf(to, "space %" PRIu64 ": ", result->child);
 	switch (status->reason) {
 	case DET_FAULT:
 		fprintf(to, "%s, trap %d, at ", strsignal(status->sig),
 			status->trap);
-		print_element(status->addr, 1, to);
-		fputc('\n', to);
+		if (det_find_variable(status->addr, &var))
+			fprintf(to, "%s+%" PRIu64, var.name,
+				(uint64_t)status->addr - var.start);
+		else
+			print_place(status->addr, to);
 		break;
 	case DET_SYSCALL:
-		fprintf(to, "made system call %" PRIu64 "\n",
+		fprintf(to, "made system call %" PRIu64,
 			(uint64_t)status->nr);
 		break;
 	default:
-		fprintf(to, "stopped for reason %u\n", status->reason);
+		fprintf(to, "stopped for reason %u", status->reason);
 	}
+	fputc('\n', to);
 }
 
 void det_report(const struct det_result *result, FILE *to)
