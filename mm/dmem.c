@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory operations on another task's address space: the COPY, ZERO, PERM,
- * SNAP and MERGE of deterministic processes (Documentation/deterministic/).
+ * Memory operations on another task's address space: the COPY, ZERO and PERM
+ * of deterministic processes (Documentation/deterministic/). Snapshots and
+ * MERGE are in dmem_image.c.
  *
  * The caller is a master or a space; the other address space is that of its
  * stopped child, or the child's snapshot, which nobody changes. All memory of
@@ -20,7 +21,6 @@
 
 #include <linux/deterministic.h>
 #include <linux/dmem.h>
-#include <linux/highmem.h>
 #include <linux/hugetlb.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
@@ -33,45 +33,19 @@
 #include <linux/secretmem.h>
 #include <linux/security.h>
 #include <linux/slab.h>
-#include <linux/swapops.h>
 #include <linux/userfaultfd_k.h>
 
-#include <asm/pgalloc.h>
 #include <asm/tlb.h>
 #include <asm/tlbflush.h>
 
-#include <uapi/linux/deterministic.h>
-
-#include "dmem_merge.h"
+#include "dmem_internal.h"
 #include "internal.h"
 #include "vma.h"
 
 /* An operation failed half way: the range has been unmapped as a whole. */
 #define DMEM_BROKEN	(-ENOTRECOVERABLE)
 
-/*
- * Pages with references: what is to be written once every page is there.
- */
-
-struct dmem_page {
-	struct page *dst;		/* pinned for write */
-	struct page *src;		/* NULL: zeros */
-	struct page *snap;		/* NULL: zeros */
-	unsigned int from, to;		/* bytes of dst */
-	unsigned int src_from;
-	bool merge;
-	struct dmem_rules rules;
-};
-
-#define DMEM_BATCH	56
-
-struct dmem_batch {
-	struct list_head list;
-	unsigned int nr;
-	struct dmem_page page[DMEM_BATCH];
-};
-
-static struct dmem_page *dmem_batch_slot(struct list_head *batches)
+struct dmem_page *dmem_batch_slot(struct list_head *batches)
 {
 	struct dmem_batch *b = NULL;
 
@@ -96,7 +70,16 @@ static void dmem_page_put(struct dmem_page *p)
 		put_page(p->snap);
 }
 
-static void dmem_batches_drop(struct list_head *batches)
+/* The slot that was taken last is not needed after all. */
+void dmem_batch_unslot(struct list_head *batches)
+{
+	struct dmem_batch *b = list_last_entry(batches, struct dmem_batch,
+					       list);
+
+	dmem_page_put(&b->page[--b->nr]);
+}
+
+void dmem_batches_drop(struct list_head *batches)
 {
 	struct dmem_batch *b, *next;
 	unsigned int i;
@@ -108,11 +91,6 @@ static void dmem_batches_drop(struct list_head *batches)
 		kfree(b);
 		cond_resched();
 	}
-}
-
-static void *dmem_map(struct page *page)
-{
-	return kmap_local_page(page ?: ZERO_PAGE(0));
 }
 
 /* Returns the number of bytes that it changed. */
@@ -136,7 +114,7 @@ static unsigned int dmem_page_write(struct dmem_page *p)
 }
 
 /* Nothing here can fail: all pages are present, writable and held. */
-static unsigned long dmem_batches_write(struct list_head *batches)
+unsigned long dmem_batches_write(struct list_head *batches)
 {
 	struct dmem_batch *b;
 	unsigned long n = 0;
@@ -158,7 +136,7 @@ static int dmem_gup_error(long ret)
 	return fatal_signal_pending(current) ? -EINTR : -EFAULT;
 }
 
-static struct page *dmem_get_page(struct mm_struct *mm, unsigned long addr,
+struct page *dmem_get_page(struct mm_struct *mm, unsigned long addr,
 				  unsigned int flags)
 {
 	struct page *page;
@@ -174,7 +152,7 @@ static struct page *dmem_get_page(struct mm_struct *mm, unsigned long addr,
 	return ret == 1 ? page : ERR_PTR(dmem_gup_error(ret));
 }
 
-static struct page *dmem_pin_page(struct mm_struct *mm, unsigned long addr,
+struct page *dmem_pin_page(struct mm_struct *mm, unsigned long addr,
 				  unsigned int flags)
 {
 	struct page *page;
@@ -717,10 +695,9 @@ static bool dmem_descends(struct vm_area_struct *dvma,
 }
 
 /* A VMA of mm, as fork would make it, for a part of svma; both locks held. */
-static struct vm_area_struct *dmem_fork_vma(struct mm_struct *mm,
-					    struct vm_area_struct *svma,
-					    unsigned long start,
-					    unsigned long end)
+struct vm_area_struct *dmem_fork_vma(struct mm_struct *mm,
+				     struct vm_area_struct *svma,
+				     unsigned long start, unsigned long end)
 {
 	unsigned long pages = (end - start) >> PAGE_SHIFT;
 	vm_flags_t flags = dmem_child_flags(svma);
@@ -853,199 +830,6 @@ static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 	mmap_write_unlock(c->dst);
 	mmap_write_unlock(c->src);
 	return ret;
-}
-
-/*
- * Scan: which pages of an address space differ from those of its snapshot,
- * or, without one, which are there.
- */
-
-#define DMEM_SCAN	64
-#define DMEM_NO_PAGE	1UL	/* the space has none there: zeros */
-#define DMEM_NO_SNAP	2UL	/* the snapshot has none */
-
-struct dmem_scan {
-	struct mm_struct *mm;
-	struct mm_struct *image;
-	unsigned long addr;		/* where to go on */
-	unsigned long end;
-	unsigned int nr;
-	unsigned long found[DMEM_SCAN];	/* page address | DMEM_NO_* */
-};
-
-/* Two equal entries name one page, and so the same bytes. */
-struct dmem_entry {
-	enum { DMEM_NONE, DMEM_PFN, DMEM_SWAP } kind;
-	unsigned long val;
-};
-
-static struct dmem_entry dmem_entry_pfn(unsigned long pfn)
-{
-	if (is_zero_pfn(pfn))
-		return (struct dmem_entry){ DMEM_NONE };
-	return (struct dmem_entry){ DMEM_PFN, pfn };
-}
-
-static struct dmem_entry dmem_entry(pmd_t pmd, pte_t *pte, unsigned long addr)
-{
-	unsigned long i = (addr & ~PMD_MASK) >> PAGE_SHIFT;
-	pte_t val;
-
-	if (pte) {
-		val = ptep_get(pte);
-		if (pte_none(val))
-			return (struct dmem_entry){ DMEM_NONE };
-		if (pte_present(val))
-			return dmem_entry_pfn(pte_pfn(val));
-		return (struct dmem_entry){ DMEM_SWAP,
-					    pte_to_swp_entry(val).val };
-	}
-	if (pmd_none(pmd))
-		return (struct dmem_entry){ DMEM_NONE };
-	if (pmd_present(pmd))
-		return is_huge_zero_pmd(pmd) ?
-			(struct dmem_entry){ DMEM_NONE } :
-			dmem_entry_pfn(pmd_pfn(pmd) + i);
-	/* A huge page on its way elsewhere: never equal. */
-	return (struct dmem_entry){ DMEM_SWAP, addr };
-}
-
-static bool dmem_entry_equal(struct dmem_entry a, struct dmem_entry b)
-{
-	return a.kind == b.kind && (a.kind == DMEM_NONE || a.val == b.val);
-}
-
-/*
- * The PMD entry that maps addr, or NULL where there is no table for it; then
- * *next is where the emptiness ends.
- */
-static pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr,
-		       unsigned long end, unsigned long *next)
-{
-	pgd_t *pgd;
-	p4d_t *p4d;
-	pud_t *pud;
-	pmd_t *pmd;
-
-	*next = end;
-	if (!mm)
-		return NULL;
-	*next = pgd_addr_end(addr, end);
-	pgd = pgd_offset(mm, addr);
-	if (pgd_none_or_clear_bad(pgd))
-		return NULL;
-	*next = p4d_addr_end(addr, end);
-	p4d = p4d_offset(pgd, addr);
-	if (p4d_none_or_clear_bad(p4d))
-		return NULL;
-	*next = pud_addr_end(addr, end);
-	pud = pud_offset(p4d, addr);
-	if (pud_none_or_clear_bad(pud))
-		return NULL;
-	*next = pmd_addr_end(addr, end);
-	pmd = pmd_offset(pud, addr);
-	return pmd_none(pmdp_get_lockless(pmd)) ? NULL : pmd;
-}
-
-static bool dmem_is_table(pmd_t pmd)
-{
-	return pmd_present(pmd) && !pmd_leaf(pmd);
-}
-
-/*
- * Compare up to 2 MiB. The child's entries are read under their lock: what
- * they name then cannot be another page under the same number. The image's
- * are read without: a difference is only a hint, and the bytes decide.
- */
-static void dmem_scan_pmd(struct dmem_scan *s, pmd_t *cpmd, pmd_t *ipmd,
-			  unsigned long end)
-{
-	pmd_t cval, ival;
-	pte_t *cpte, *ipte;
-	spinlock_t *ptl;
-	unsigned long addr = s->addr;
-
-again:
-	cpte = NULL;
-	ipte = NULL;
-	cval = cpmd ? pmdp_get_lockless(cpmd) : __pmd(0);
-	ival = ipmd ? pmdp_get_lockless(ipmd) : __pmd(0);
-	if (pmd_present(cval) && pmd_leaf(cval) && pmd_present(ival) &&
-	    pmd_leaf(ival) && pmd_pfn(cval) == pmd_pfn(ival)) {
-		s->addr = end;
-		return;
-	}
-	if (dmem_is_table(ival)) {
-		ipte = pte_offset_map(ipmd, addr);
-		if (!ipte)
-			goto again;
-	}
-	if (dmem_is_table(cval)) {
-		cpte = pte_offset_map_lock(s->mm, cpmd, addr, &ptl);
-		if (!cpte) {
-			if (ipte)
-				pte_unmap(ipte);
-			goto again;
-		}
-	}
-	for (; addr < end && s->nr < DMEM_SCAN; addr += PAGE_SIZE) {
-		unsigned long i = (addr - s->addr) >> PAGE_SHIFT;
-		struct dmem_entry c, o;
-
-		c = dmem_entry(cval, cpte ? cpte + i : NULL, addr);
-		o = dmem_entry(ival, ipte ? ipte + i : NULL, addr);
-		if (dmem_entry_equal(c, o))
-			continue;
-		s->found[s->nr++] = addr |
-			(c.kind == DMEM_NONE ? DMEM_NO_PAGE : 0) |
-			(o.kind == DMEM_NONE ? DMEM_NO_SNAP : 0);
-	}
-	if (cpte)
-		pte_unmap_unlock(cpte, ptl);
-	if (ipte)
-		pte_unmap(ipte);
-	s->addr = addr;
-}
-
-/*
- * Find the next pages, at most DMEM_SCAN. Nothing is mapped outside of VMAs,
- * and where neither has a page table nothing differs: both are skipped.
- *
- * The image's mmap lock is not taken: no one but its owner knows it, and that
- * is whoever holds the reference; khugepaged and KSM never see it.
- */
-static int dmem_scan(struct dmem_scan *s)
-{
-	unsigned long end, next, inext;
-	struct vm_area_struct *vma;
-	pmd_t *cpmd, *ipmd;
-
-	s->nr = 0;
-	if (mmap_read_lock_killable(s->mm))
-		return -EINTR;
-	while (s->addr < s->end && s->nr < DMEM_SCAN) {
-		vma = find_vma(s->mm, s->addr);
-		if (!vma || vma->vm_start >= s->end) {
-			s->addr = s->end;
-			break;
-		}
-		s->addr = max(s->addr, vma->vm_start);
-		end = min(s->end, vma->vm_end);
-		while (s->addr < end && s->nr < DMEM_SCAN) {
-			cpmd = dmem_pmd(s->mm, s->addr, end, &next);
-			ipmd = dmem_pmd(s->image, s->addr, end, &inext);
-			if (!cpmd && !ipmd)
-				s->addr = min(next, inext);
-			else
-				dmem_scan_pmd(s, cpmd, ipmd,
-					      pmd_addr_end(s->addr, end));
-			cond_resched();
-		}
-		if (fatal_signal_pending(current))
-			break;
-	}
-	mmap_read_unlock(s->mm);
-	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
 /*
@@ -1279,292 +1063,4 @@ int dmem_copy_whole(struct dmem_copy *c)
 			ret = DMEM_BROKEN;
 	}
 	return ret;
-}
-
-/*
- * Snapshots. An image is an address space without a task; nothing outside of
- * this file knows how it is kept.
- */
-
-struct dmem_image {
-	refcount_t ref;
-	struct mm_struct *mm;
-};
-
-static int dmem_snap_vmas(struct mm_struct *mm, struct mm_struct *to)
-{
-	struct vm_area_struct *vma, *copy;
-	VMA_ITERATOR(vmi, mm, 0);
-	int ret;
-
-	for_each_vma(vmi, vma) {
-		if (!vma->anon_vma)	/* never touched: zeros */
-			continue;
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		copy = dmem_fork_vma(to, vma, vma->vm_start, vma->vm_end);
-		if (IS_ERR(copy))
-			return PTR_ERR(copy);
-		vma_start_write(vma);
-		ret = copy_page_subrange(copy, vma, vma->vm_start,
-					 vma->vm_end);
-		if (ret)
-			return ret;
-		cond_resched();
-	}
-	return 0;
-}
-
-/**
- * dmem_snap - take a snapshot of a stopped space's memory
- * @mm: the space's
- *
- * Return: the image with one reference, or an ERR_PTR: -ENOMEM, -EINTR.
- */
-struct dmem_image *dmem_snap(struct mm_struct *mm)
-{
-	struct dmem_image *image = kzalloc(sizeof(*image), GFP_KERNEL_ACCOUNT);
-	int ret = -ENOMEM;
-
-	if (!image)
-		return ERR_PTR(-ENOMEM);
-	refcount_set(&image->ref, 1);
-	image->mm = mm_alloc_space(NULL);
-	if (!image->mm)
-		goto free;
-	set_bit(MMF_DISABLE_THP, &image->mm->flags);
-	ret = -EINTR;
-	if (mmap_write_lock_killable(mm))
-		goto put;
-	mmap_write_lock_nested(image->mm, SINGLE_DEPTH_NESTING);
-	ret = dmem_snap_vmas(mm, image->mm);
-	flush_tlb_mm(mm);
-	mmap_write_unlock(image->mm);
-	mmap_write_unlock(mm);
-	if (!ret)
-		return image;
-put:
-	mmput(image->mm);
-free:
-	kfree(image);
-	return ERR_PTR(ret);
-}
-
-/**
- * dmem_image_get - another reference to an image
- * @image: the image
- */
-struct dmem_image *dmem_image_get(struct dmem_image *image)
-{
-	refcount_inc(&image->ref);
-	return image;
-}
-
-/**
- * dmem_image_put - drop a reference to an image
- * @image: the image, or NULL
- *
- * Context: may sleep, no mmap lock held.
- */
-void dmem_image_put(struct dmem_image *image)
-{
-	if (!image || !refcount_dec_and_test(&image->ref))
-		return;
-	mmput(image->mm);
-	kfree(image);
-}
-
-/**
- * dmem_image_mm - an image as the source of a COPY
- * @image: the image
- */
-struct mm_struct *dmem_image_mm(struct dmem_image *image)
-{
-	return image->mm;
-}
-
-/**
- * dmem_image_pages - pages that an image holds, shared ones included
- * @image: the image
- */
-unsigned long dmem_image_pages(struct dmem_image *image)
-{
-	return get_mm_rss(image->mm) +
-	       get_mm_counter(image->mm, MM_SWAPENTS) +
-	       mm_pgtables_bytes(image->mm) / PAGE_SIZE;
-}
-
-/*
- * MERGE.
- */
-
-/**
- * dmem_merge_begin - begin the MERGEs of a call
- * @m: caller, child, image and room for ranges are set
- */
-void dmem_merge_begin(struct dmem_merge *m)
-{
-	INIT_LIST_HEAD(&m->batches);
-}
-
-static struct dmem_rules dmem_merge_rules(u32 flags)
-{
-	struct dmem_rules rules = {
-		.granule = 1 << ((flags & DET_MERGE_GRANULE_MASK) >> 8),
-		.policy = DMEM_REPORT,
-	};
-
-	if (flags & DET_MERGE_KEEP)
-		rules.policy = DMEM_KEEP;
-	else if (flags & DET_MERGE_TAKE)
-		rules.policy = DMEM_TAKE;
-	return rules;
-}
-
-static void dmem_add_range(struct dmem_merge *m, unsigned long addr,
-			   unsigned int len)
-{
-	struct det_range *last = m->ranges + m->nr_ranges - 1;
-
-	if (!m->conflicts)
-		m->where = addr;
-	m->conflicts += len;
-	if (m->nr_ranges && last->addr + last->len == addr)
-		last->len += len;
-	else if (m->nr_ranges < m->max_ranges)
-		m->ranges[m->nr_ranges++] = (struct det_range){ addr, len };
-}
-
-/* Compare the three pages of @p; the caller's begins at @base. */
-static void dmem_look_conflicts(struct dmem_merge *m, struct dmem_page *p,
-				unsigned long base)
-{
-	void *dst = dmem_map(p->dst), *src = dmem_map(p->src);
-	void *snap = dmem_map(p->snap);
-	unsigned int from = p->from, start, end;
-
-	while (from < p->to &&
-	       dmem_page_conflict(src, snap, dst, from, p->to, &p->rules,
-				  &start, &end)) {
-		dmem_add_range(m, base + start, end - start);
-		from = end;
-	}
-	kunmap_local(snap);
-	kunmap_local(src);
-	kunmap_local(dst);
-}
-
-/* First byte that the child changed, p->to if none. */
-static unsigned int dmem_look_changed(struct dmem_page *p)
-{
-	void *src = dmem_map(p->src), *snap = dmem_map(p->snap);
-	unsigned int n = dmem_page_changed(src, snap, p->from, p->to);
-
-	kunmap_local(snap);
-	kunmap_local(src);
-	return n;
-}
-
-/* Take the references that @p needs; @addr: the child's, @caller: its. */
-static int dmem_look_page(struct dmem_merge *m, struct dmem_page *p,
-			  unsigned long found, unsigned long base)
-{
-	unsigned long addr = found & PAGE_MASK;
-	struct page *page;
-	unsigned int n;
-
-	if (!(found & DMEM_NO_PAGE)) {
-		page = dmem_get_page(m->child, addr, FOLL_FORCE);
-		if (IS_ERR(page))
-			return PTR_ERR(page);
-		p->src = page;
-	}
-	if (!(found & DMEM_NO_SNAP)) {
-		page = dmem_get_page(m->image->mm, addr, FOLL_FORCE);
-		if (IS_ERR(page))
-			return PTR_ERR(page);
-		p->snap = page;
-	}
-	n = dmem_look_changed(p);
-	if (n == p->to)
-		return 0;
-	page = dmem_pin_page(m->caller, base, 0);
-	if (IS_ERR(page)) {
-		m->where = base + n;
-		return PTR_ERR(page);
-	}
-	p->dst = page;
-	m->pages++;
-	dmem_look_conflicts(m, p, base);
-	return 0;
-}
-
-/**
- * dmem_merge_look - look at one range: find conflicts, make pages writable
- * @m: the MERGEs of this call
- * @caller: address in the caller
- * @child: address in the child, equal modulo the page size
- * @len: bytes
- * @flags: DET_MERGE_*
- *
- * Writes nothing. Goes on after a conflict, to count them all.
- *
- * Return: 0, also with conflicts; -EFAULT at @m->where, -ENOMEM, -EINTR, or
- * -EOWNERDEAD: the child's memory is being taken away by the OOM reaper.
- */
-int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
-		    unsigned long child, unsigned long len, u32 flags)
-{
-	struct dmem_scan s = { .mm = m->child, .image = m->image->mm,
-			       .addr = child & PAGE_MASK,
-			       .end = PAGE_ALIGN(child + len) };
-	struct dmem_rules rules = dmem_merge_rules(flags);
-	unsigned long end = child + len;
-	unsigned int i;
-	int ret = 0;
-
-	while (s.addr < s.end && !ret) {
-		ret = dmem_scan(&s);
-		for (i = 0; i < s.nr && !ret; i++) {
-			unsigned long addr = s.found[i] & PAGE_MASK;
-			struct dmem_page *p = dmem_batch_slot(&m->batches);
-
-			if (!p)
-				return -ENOMEM;
-			*p = (struct dmem_page){ .merge = true, .rules = rules };
-			p->from = addr < child ? child - addr : 0;
-			p->to = min(end - addr, PAGE_SIZE);
-			m->where = m->conflicts ? m->where :
-						  addr - child + caller;
-			ret = dmem_look_page(m, p, s.found[i],
-					     addr - child + caller);
-			if (!ret && !p->dst) {	/* unchanged after all */
-				dmem_page_put(p);
-				list_last_entry(&m->batches, struct dmem_batch,
-						list)->nr--;
-			}
-			cond_resched();
-		}
-	}
-	if (!ret && test_bit(MMF_UNSTABLE, &m->child->flags))
-		ret = -EOWNERDEAD;
-	return ret;
-}
-
-/**
- * dmem_merge_write - write what was looked at
- * @m: the MERGEs of this call, each looked at
- */
-void dmem_merge_write(struct dmem_merge *m)
-{
-	m->changed = dmem_batches_write(&m->batches);
-}
-
-/**
- * dmem_merge_end - drop what the look has taken
- * @m: the MERGEs of this call
- */
-void dmem_merge_end(struct dmem_merge *m)
-{
-	dmem_batches_drop(&m->batches);
 }

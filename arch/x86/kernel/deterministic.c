@@ -279,7 +279,7 @@ enum det_entry det_syscall_kind(struct pt_regs *regs, long nr)
 {
 	if (syscall_get_arch(current) != AUDIT_ARCH_X86_64)
 		return DET_ENTRY_INT80;
-	if (nr & __X32_SYSCALL_BIT && nr != -1)
+	if (nr > 0 && nr & __X32_SYSCALL_BIT)
 		return DET_ENTRY_OTHER;
 	return DET_ENTRY_CALL;
 }
