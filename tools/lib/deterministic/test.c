@@ -195,7 +195,7 @@ static void test_names(void)
 	CHECK(strstr(text, "conflict: letters[2] (char, 1 byte)\n"));
 	CHECK(strstr(text, "conflict: letters[3] (char, 1 byte)\n"));
 	CHECK(strstr(text, "conflict: heap+"));
-	CHECK(strstr(strstr(text, "number") + 1, "number") == NULL);
+	CHECK(!strstr(strstr(text, "number") + 1, "number"));
 	if (failed)
 		fputs(text, stdout);
 	free(text);

@@ -23,6 +23,7 @@ enum {
 	DW_AT_location = 0x02, DW_AT_name = 0x03, DW_AT_byte_size = 0x0b,
 	DW_AT_upper_bound = 0x2f, DW_AT_count = 0x37,
 	DW_AT_specification = 0x47, DW_AT_type = 0x49,
+	DW_AT_str_offsets_base = 0x72, DW_AT_addr_base = 0x73,
 };
 
 enum {
@@ -44,6 +45,7 @@ enum {
 };
 
 #define DW_OP_addr	0x03
+#define DW_OP_addrx	0xa1
 #define DW_UT_compile	0x01
 
 /* How forms are stored: in so many bytes, or in one of these ways. */
@@ -80,9 +82,10 @@ struct reader {
 };
 
 struct dwarf {
-	struct bytes info, abbrev, str, line_str;
-	/* The unit being read, by offsets in info and abbrev. */
-	size_t unit, unit_entries, unit_end, unit_abbrev;
+	struct bytes info, abbrev, str, line_str, str_offsets, addr;
+	/* The unit being read, and where its parts of the others start. */
+	size_t unit, unit_entries, unit_end;
+	size_t unit_abbrev, unit_str_offsets, unit_addr;
 };
 
 /* An entry: of its attributes, those that matter here. */
@@ -93,6 +96,7 @@ struct entry {
 	uint64_t specification;
 	uint64_t byte_size;
 	uint64_t count;
+	uint64_t str_offsets_base, addr_base;
 	const char *name;
 	size_t next;		/* where the next entry is */
 };
@@ -134,20 +138,38 @@ static uint64_t take_leb(struct reader *r)
 	return v;
 }
 
+/* Number @n in a table of numbers of @size bytes that starts at @base. */
+static uint64_t take_nth(struct bytes b, uint64_t base, uint64_t n, size_t size)
+{
+	struct reader r;
+
+	if (n > b.size)
+		return 0;
+	r = reader_at(b, base + n * size, b.size);
+	return take(&r, size);
+}
+
 /* Of all expressions only the one that is just an address has a value. */
-static uint64_t take_block(struct reader *r, uint64_t len)
+static uint64_t take_block(const struct dwarf *d, struct reader *r, uint64_t len)
 {
 	struct reader block = *r;
-	uint64_t addr = 0;
+	uint64_t op, addr = 0;
 
 	take(r, len);
-	if (!r->bad && len == 9 && take(&block, 1) == DW_OP_addr)
+	if (r->bad || len == 0)
+		return 0;
+	block.end = r->p;
+	op = take(&block, 1);
+	if (op == DW_OP_addr)
 		addr = take(&block, 8);
-	return addr;
+	else if (op == DW_OP_addrx)
+		addr = take_nth(d->addr, d->unit_addr, take_leb(&block), 8);
+	return block.p == block.end ? addr : 0;
 }
 
 /* The value of any form that has one. */
-static uint64_t take_form(struct reader *r, uint64_t form)
+static uint64_t take_form(const struct dwarf *d, struct reader *r,
+			  uint64_t form)
 {
 	unsigned char how = form < NR_FORMS ? storage[form] : UNKNOWN;
 
@@ -157,13 +179,13 @@ static uint64_t take_form(struct reader *r, uint64_t form)
 	case LEB:
 		return take_leb(r);
 	case BLOCK:
-		return take_block(r, take_leb(r));
+		return take_block(d, r, take_leb(r));
 	case BLOCK1:
-		return take_block(r, take(r, 1));
+		return take_block(d, r, take(r, 1));
 	case BLOCK2:
-		return take_block(r, take(r, 2));
+		return take_block(d, r, take(r, 2));
 	case BLOCK4:
-		return take_block(r, take(r, 4));
+		return take_block(d, r, take(r, 4));
 	case STRING:
 		while (take(r, 1))
 			;
@@ -183,6 +205,25 @@ static const char *string_in(struct bytes b, uint64_t at)
 	return (const char *)b.p + at;
 }
 
+static const char *string_of(const struct dwarf *d, uint64_t form, uint64_t v,
+			     const unsigned char *raw)
+{
+	switch (form) {
+	case DW_FORM_string:
+		return (const char *)raw;
+	case DW_FORM_strp:
+		return string_in(d->str, v);
+	case DW_FORM_line_strp:
+		return string_in(d->line_str, v);
+	case DW_FORM_strx: case DW_FORM_strx1: case DW_FORM_strx2:
+	case DW_FORM_strx3: case DW_FORM_strx4:
+		return string_in(d->str, take_nth(d->str_offsets,
+						  d->unit_str_offsets, v, 4));
+	default:
+		return NULL;
+	}
+}
+
 static void set_attribute(const struct dwarf *d, struct entry *e, uint64_t attr,
 			  uint64_t form, uint64_t v, const unsigned char *raw)
 {
@@ -196,12 +237,7 @@ static void set_attribute(const struct dwarf *d, struct entry *e, uint64_t attr,
 			e->addr = v;
 		break;
 	case DW_AT_name:
-		if (form == DW_FORM_string)
-			e->name = (const char *)raw;
-		else if (form == DW_FORM_strp)
-			e->name = string_in(d->str, v);
-		else if (form == DW_FORM_line_strp)
-			e->name = string_in(d->line_str, v);
+		e->name = string_of(d, form, v, raw);
 		break;
 	case DW_AT_byte_size:
 		e->byte_size = v;
@@ -217,6 +253,12 @@ static void set_attribute(const struct dwarf *d, struct entry *e, uint64_t attr,
 		break;
 	case DW_AT_type:
 		e->type = v;
+		break;
+	case DW_AT_str_offsets_base:
+		e->str_offsets_base = v;
+		break;
+	case DW_AT_addr_base:
+		e->addr_base = v;
 		break;
 	}
 }
@@ -260,7 +302,7 @@ static bool read_entry(const struct dwarf *d, uint64_t at, struct entry *e)
 		while ((attr = take_leb(&abbrev)), (form = take_leb(&abbrev)),
 		       attr || form) {
 			raw = r.p;
-			v = take_form(&r, form);
+			v = take_form(d, &r, form);
 			if (form == DW_FORM_implicit_const)
 				v = take_leb(&abbrev);
 			set_attribute(d, e, attr, form, v, raw);
@@ -278,6 +320,7 @@ static bool open_unit(struct dwarf *d, size_t at)
 	struct reader r = reader_at(d->info, at, d->info.size);
 	uint64_t len = take(&r, 4), unit_type = DW_UT_compile;
 	uint64_t version, address_size;
+	struct entry e;
 
 	if (r.bad || len > (uint64_t)(r.end - r.p))
 		return false;
@@ -293,9 +336,15 @@ static bool open_unit(struct dwarf *d, size_t at)
 		address_size = take(&r, 1);
 	}
 	d->unit_entries = r.p - d->info.p;
-	if (unit_type != DW_UT_compile)
+	if (r.bad || version > 5 || address_size != 8)
+		return false;
+	if (unit_type != DW_UT_compile) {
 		d->unit_entries = d->unit_end;
-	return !r.bad && version <= 5 && address_size == 8;
+	} else if (read_entry(d, d->unit_entries, &e)) {
+		d->unit_str_offsets = e.str_offsets_base;
+		d->unit_addr = e.addr_base;
+	}
+	return true;
 }
 
 /* Finds the variable at @addr in the current unit, and its type. */
@@ -393,14 +442,16 @@ void det_find_type(const struct det_elf *elf, struct det_variable *var)
 		.abbrev = section(elf, ".debug_abbrev"),
 		.str = section(elf, ".debug_str"),
 		.line_str = section(elf, ".debug_line_str"),
+		.str_offsets = section(elf, ".debug_str_offsets"),
+		.addr = section(elf, ".debug_addr"),
 	};
 	uint64_t type = 0;
 
 	for (size_t at = 0; at < d.info.size && !type; at = d.unit_end) {
 		if (open_unit(&d, at))
 			type = find_in_unit(&d, var->start - elf->bias);
-		else if (d.unit != at)
-			return;
+		else if (d.unit_end <= at)
+			return;	/* there is no way to the next */
 	}
 	if (type)
 		follow_type(&d, type, var);
