@@ -426,6 +426,8 @@ static void streams_look(void)
 
 int main(int argc, char **argv)
 {
+	/* who started us shall not leave us behind */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	streams_look();
 	arguments_read(argc, argv);
 	signals_prepare();

@@ -3,8 +3,8 @@
  * The guest's file systems: the kernel's own, and the host's by 9p.
  *
  * With the host's root, that is what the command sees as /, read-only; /tmp
- * and /run can be written, what is written there is gone with the guest; and
- * the initramfs is at /run/guest.
+ * and /run can be written (not the current folder, should it be in there), and
+ * what is written there is gone with the guest; the initramfs is at /run/guest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -96,13 +96,31 @@ static void move_mount_to_host(const char *from)
 	must_mount(from, to, NULL, MS_MOVE, NULL);
 }
 
-static void enter_host_root(void)
+/*
+ * The current folder stays the host's even below /tmp: who writes a file there
+ * learns that it cannot be, and does not lose it.
+ */
+static void overlays(const char *cwd)
+{
+	char path[4096];
+	bool keep = cwd && (!strncmp(cwd, "/tmp/", 5) || !strncmp(cwd, "/run/", 5));
+
+	snprintf(path, sizeof(path), "/host%s", cwd);
+	mkdir("/cwd", 0755);
+	if (keep)
+		must_mount(path, "/cwd", NULL, MS_BIND, NULL);
+	overlay("tmp");
+	overlay("run");
+	if (keep)
+		must_mount("/cwd", path, NULL, MS_MOVE, NULL);
+}
+
+static void enter_host_root(const char *cwd)
 {
 	mkdir("/host", 0755);
 	must_mount("hostroot", "/host", "9p", MS_RDONLY, P9_OPTIONS "cache=loose");
 	try_mount("tmpfs", "/overlay", 0, NULL);
-	overlay("tmp");
-	overlay("run");
+	overlays(cwd);
 	mkdir("/host/run/guest", 0755);
 	must_mount("/", "/host/run/guest", NULL, MS_BIND, NULL);
 	move_mount_to_host("/dev");
@@ -118,7 +136,7 @@ static void enter_host_root(void)
 void mount_host(const struct session *s)
 {
 	if (s->root)
-		enter_host_root();
+		enter_host_root(s->cwd);
 	if (!s->dir)
 		return;
 	if (!s->root)
