@@ -516,6 +516,29 @@ TEST_F(copy, huge_pages_back)
 	EXPECT_EQ(byte_at(back), child_read(1, 0x40000000UL));
 }
 
+/* --- Pages that are not there --- */
+
+TEST_F(copy, swapped_pages)
+{
+	char *want = map_rw(LEN), *back = map_rw(LEN), val[64] = "";
+
+	if (!have_swap())
+		SKIP(return, "no swap space");
+	memcpy(want, self->arena, LEN);
+	ASSERT_EQ(0, madvise(self->arena, LEN, MADV_PAGEOUT));
+	ASSERT_TRUE(proc_line("/proc/self/status", "VmSwap", val, sizeof(val)));
+	EXPECT_LT(0, atol(val));
+	ASSERT_EQ(0, put_op(1, 0, op_copy(self->arena, THERE, LEN), NULL));
+	EXPECT_EQ(byte_at(want), child_read(1, THERE));
+	EXPECT_EQ(0, child_write(1, THERE + PAGE, 1));
+	EXPECT_EQ(0, memcmp(want, self->arena, LEN));
+	madvise(self->arena, LEN, MADV_PAGEOUT);
+	ASSERT_EQ(0, get_op(1, 0, op_copy(back, THERE, LEN), NULL));
+	EXPECT_EQ(1, back[PAGE]);
+	back[PAGE] = want[PAGE];
+	EXPECT_EQ(0, memcmp(want, back, LEN));
+}
+
 /* --- Whole spaces --- */
 
 static int global = 1;

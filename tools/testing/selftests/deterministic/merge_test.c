@@ -6,6 +6,10 @@
  * Most children here never run: what their parent writes into them with COPY
  * and ZERO counts as their change.
  */
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
+
 #include "mem.h"
 
 #define PAGES 8
@@ -878,14 +882,6 @@ TEST_F(merge, huge_pages)
 	EXPECT_EQ(0, memcmp(h, want, 2 * HUGE));
 }
 
-static bool have_swap(void)
-{
-	char val[64];
-
-	return proc_line("/proc/meminfo", "SwapTotal", val, sizeof(val)) &&
-	       atol(val) > 1024;
-}
-
 /* Pages that were swapped out, before the COPY and after it. */
 TEST_F(merge, swapped_pages)
 {
@@ -911,6 +907,58 @@ TEST_F(merge, swapped_pages)
 	EXPECT_EQ((char)(self->orig[2 * PAGE] ^ 0x55), self->a[2 * PAGE]);
 	memcpy(self->a + 2 * PAGE, self->orig + 2 * PAGE, 3);
 	EXPECT_EQ(0, memcmp(self->a, self->orig, LEN));
+}
+
+/* Somebody who has to be asked first: here a page that is not there yet. */
+struct provider {
+	int fd;		/* userfaultfd */
+	char *page;
+	long other;	/* what a call on another child gave meanwhile */
+};
+
+static void *provide(void *arg)
+{
+	struct provider *p = arg;
+	struct uffdio_zeropage zero = {
+		.range = { .start = addr_of(p->page), .len = PAGE },
+	};
+	struct uffd_msg msg;
+	char c;
+
+	if (read(p->fd, &msg, sizeof(msg)) != sizeof(msg))
+		return NULL;
+	/* The process is not locked up while the merge waits for us. */
+	p->other = peek(2, addr_of(p->page), &c, 1);
+	munmap(map_rw(PAGE), PAGE);
+	ioctl(p->fd, UFFDIO_ZEROPAGE, &zero);
+	return NULL;
+}
+
+/* A merge into a page that another thread has to bring first. */
+TEST_F(merge, into_missing_page)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct provider p = { .page = map_rw(PAGE), .other = 1 };
+	struct det_op op = op_merge(p.page, PAGE, 0);
+	struct uffdio_api api = { .api = UFFD_API };
+	pthread_t thread;
+
+	p.fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	if (p.fd < 0 || ioctl(p.fd, UFFDIO_API, &api))
+		SKIP(return, "no userfaultfd for the kernel's faults");
+	ASSERT_EQ(0, put_flags(1, DET_SNAP, NULL));
+	ASSERT_EQ(0, put_op(1, 0, op_copy(self->a, addr_of(p.page), PAGE),
+			    NULL));
+	ASSERT_EQ(0, put_op(2, 0, op_copy(self->a, addr_of(p.page), PAGE),
+			    NULL));
+	reg.range.start = addr_of(p.page);
+	reg.range.len = PAGE;
+	ASSERT_EQ(0, ioctl(p.fd, UFFDIO_REGISTER, &reg));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, provide, &p));
+	EXPECT_EQ(0, merge_ops(self->ranges, 4, &op, 1, &self->st));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, p.other);
+	EXPECT_EQ(0, memcmp(p.page, self->orig, PAGE));
 }
 
 /* Pages that KSM may have joined: equal contents are not the same page. */
