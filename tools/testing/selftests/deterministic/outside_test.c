@@ -25,6 +25,7 @@
 BLOB(code_spin, "1: jmp 1b\n");
 BLOB(code_count, "1: mov %rbx, %rdi\ninc %rbx\n" ASM_DRET "jmp 1b\n");
 BLOB(code_fault, "ud2\n");
+BLOB(code_touch, "1: movb $1, (%rax)\nadd $4096, %rax\njmp 1b\n");
 BLOB(code_getpid, "mov $39, %eax\nsyscall\n");
 
 #define MAKE(child, name) make_blob(child, name, BLOB_SIZE(name))
@@ -519,6 +520,34 @@ static int space_in_the_group(void)
 TEST_F(cgroup, inherited)
 {
 	EXPECT_EQ(0, in_a_process(space_in_the_group));
+}
+
+/* A space that takes memory without end; its master is spared. */
+static int space_out_of_memory(void)
+{
+	struct det_op op = op_zero(1ULL << 32, 1ULL << 30, PROT_RW);
+	struct user_regs_struct regs = blob_regs();
+	struct det_status st;
+
+	op.flags = DET_ZERO_NORESERVE;
+	regs.rax = 1ULL << 32;
+	if (!enter_group() || MAKE(CHILD, code_touch) ||
+	    put_op(CHILD, 0, op, NULL) ||
+	    !write_text("/proc/self/oom_score_adj", "-1000") ||
+	    put_regs(CHILD, &regs, DET_START | DET_WAIT, &st))
+		return 91;
+	print_status(&st);
+	return st.reason;
+}
+
+/* The OOM killer's choice is the machine's doing: KILLED. */
+TEST_F(cgroup, out_of_memory)
+{
+	write_text(CGROUP "/cgroup.subtree_control", "+memory");
+	if (!write_text(GROUP "/memory.max", "16M"))
+		SKIP(return, "no memory controller");
+	write_text(GROUP "/memory.swap.max", "0");
+	EXPECT_EQ(DET_KILLED, in_a_process(space_out_of_memory));
 }
 
 static bool group_frozen(bool want)
