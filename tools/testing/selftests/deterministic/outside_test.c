@@ -558,17 +558,21 @@ static bool group_frozen(bool want)
 	       strstr(events, want ? "frozen 1" : "frozen 0");
 }
 
-static int space_to_freeze(void)
+/* One child rests, one runs, the master waits until the tester kills it. */
+static int master_to_freeze(void)
 {
 	struct det_status st;
 
-	if (!enter_group() || MAKE(OTHER, code_count) ||
-	    run_child(OTHER, NULL) || MAKE(CHILD, code_spin) ||
-	    run_child(CHILD, &st))
+	if (MAKE(OTHER, code_count) || run_child(OTHER, NULL) ||
+	    MAKE(CHILD, code_spin) || run_child(CHILD, &st))
 		return 91;
-	/* The tester killed it while we waited. */
 	return st.reason != DET_KILLED || run_child(OTHER, &st) ||
 	       st.reason != DET_RET || st.value != 1;
+}
+
+static int master_to_freeze_in_the_group(void)
+{
+	return enter_group() ? master_to_freeze() : 92;
 }
 
 /* Stopped spaces and waiting masters do not hold the freezer up. */
@@ -582,13 +586,41 @@ TEST_F(cgroup, freezer)
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid)
-		_exit(space_to_freeze());
+		_exit(master_to_freeze_in_the_group());
 	ASSERT_TRUE(EVENTUALLY(sleeps_in(pid, __NR_dput) &&
 			       space_pid(pid, CHILD)));
 	ASSERT_TRUE(write_text(GROUP "/cgroup.freeze", "1"));
 	EXPECT_TRUE(EVENTUALLY(group_frozen(true)));
 	ASSERT_TRUE(write_text(GROUP "/cgroup.freeze", "0"));
 	EXPECT_TRUE(EVENTUALLY(group_frozen(false)));
+	EXPECT_EQ(0, kill(space_pid(pid, CHILD), SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
+/* --- Suspend --- */
+
+#define PM_TEST "/sys/power/pm_test"
+
+/* All of suspend but the suspending: everything that runs is frozen. */
+TEST(suspend)
+{
+	pid_t pid;
+	int status;
+
+	NEED_CALLS();
+	NEED_ROOT();
+	write_text("/sys/module/suspend/parameters/pm_test_delay", "0");
+	if (!write_text(PM_TEST, "freezer"))
+		SKIP(return, "no " PM_TEST);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(master_to_freeze());
+	EXPECT_TRUE(EVENTUALLY(sleeps_in(pid, __NR_dput) &&
+			       space_pid(pid, CHILD)));
+	EXPECT_TRUE(write_text("/sys/power/state", "freeze"));
+	write_text(PM_TEST, "none");
 	EXPECT_EQ(0, kill(space_pid(pid, CHILD), SIGKILL));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
