@@ -520,23 +520,57 @@ TEST_F(copy, huge_pages_back)
 
 TEST_F(copy, swapped_pages)
 {
-	char *want = map_rw(LEN), *back = map_rw(LEN), val[64] = "";
+	char *want = self->arena, *back, *a;
 
-	if (!have_swap())
-		SKIP(return, "no swap space");
-	memcpy(want, self->arena, LEN);
-	ASSERT_EQ(0, madvise(self->arena, LEN, MADV_PAGEOUT));
-	ASSERT_TRUE(proc_line("/proc/self/status", "VmSwap", val, sizeof(val)));
-	EXPECT_LT(0, atol(val));
-	ASSERT_EQ(0, put_op(1, 0, op_copy(self->arena, THERE, LEN), NULL));
-	EXPECT_EQ(byte_at(want), child_read(1, THERE));
-	EXPECT_EQ(0, child_write(1, THERE + PAGE, 1));
-	EXPECT_EQ(0, memcmp(want, self->arena, LEN));
-	madvise(self->arena, LEN, MADV_PAGEOUT);
-	ASSERT_EQ(0, get_op(1, 0, op_copy(back, THERE, LEN), NULL));
+	if (!enter_cgroup())
+		SKIP(return, "no swap space or no cgroup");
+	a = map_rw(LEN);
+	back = map_rw(LEN);
+	memcpy(a, want, LEN);
+	swap_out();
+	EXPECT_TRUE(is_swapped(getpid()));
+	ASSERT_EQ(0, put_op(2, 0, op_copy(a, THERE, LEN), NULL));
+	ASSERT_EQ(0, probe_into(2));
+	EXPECT_EQ(byte_at(want), child_read(2, THERE));
+	EXPECT_EQ(0, child_write(2, THERE + PAGE, 1));
+	EXPECT_EQ(0, memcmp(want, a, LEN));
+	swap_out();
+	EXPECT_TRUE(is_swapped(space_pid(getpid(), 2)));
+	ASSERT_EQ(0, get_op(2, 0, op_copy(back, THERE, LEN), NULL));
 	EXPECT_EQ(1, back[PAGE]);
 	back[PAGE] = want[PAGE];
 	EXPECT_EQ(0, memcmp(want, back, LEN));
+	swap_out();
+	EXPECT_EQ(1, child_read(2, THERE + PAGE));
+	EXPECT_EQ(byte_at(want + 2 * PAGE), child_read(2, THERE + 2 * PAGE));
+	EXPECT_EQ(0, kill_child(2));
+	leave_cgroup();
+}
+
+/*
+ * Pages that the caller gave up with MADV_FREE may vanish while they are the
+ * caller's; but once they are a child's they do not.
+ */
+TEST_F(copy, pages_given_up)
+{
+	char *a, was;
+	int i;
+
+	if (!enter_cgroup())
+		SKIP(return, "no swap space or no cgroup");
+	a = map_rw(LEN);
+	memset(a, 0x66, LEN);
+	ASSERT_EQ(0, madvise(a, LEN, MADV_FREE));
+	ASSERT_EQ(0, put_op(2, 0, op_copy(a, THERE, LEN), NULL));
+	ASSERT_EQ(0, munmap(a, LEN));
+	for (i = 0; i < PAGES; i++) {
+		ASSERT_EQ(0, peek(2, THERE + i * PAGE + 5, &was, 1));
+		swap_out();
+		ASSERT_EQ(0, peek(2, THERE + i * PAGE + 5, self->arena, 1));
+		EXPECT_EQ(was, self->arena[0]);
+	}
+	EXPECT_EQ(0, kill_child(2));
+	leave_cgroup();
 }
 
 /* --- Whole spaces --- */
@@ -744,6 +778,22 @@ TEST_F(copy, userfaultfd_is_refused)
 	reg.range.len = PAGE;
 	ASSERT_EQ(0, ioctl(fd, UFFDIO_REGISTER, &reg));
 	check_refused(_metadata, p, self->arena);
+}
+
+/* The kernel's clock, which changes under a child's eyes, is not to be had. */
+TEST_F(copy, kernel_pages_by_range)
+{
+	__u64 start, end;
+	long ret;
+
+	if (!find_map(getpid(), "[vvar", &start, &end))
+		SKIP(return, "no vvar");
+	ret = put_op(1, 0, op_copy((void *)start, THERE, PAGE), NULL);
+	EXPECT_TRUE(ret == 0 || ret == -EOPNOTSUPP || ret == -EFAULT);
+	EXPECT_EQ(PROBE_FAULT, child_read(1, THERE));
+	ASSERT_EQ(0, put_op(1, 0, op_zero(THERE, PAGE, PROT_RW), NULL));
+	ret = put_op(1, 0, op_copy((void *)start, THERE + 1, 16), NULL);
+	EXPECT_TRUE(ret == -EOPNOTSUPP || ret == -EFAULT);
 }
 
 /* Each mistake on its own, between two operations that are in order. */

@@ -6,6 +6,8 @@
 #ifndef __DETERMINISTIC_MEM_H
 #define __DETERMINISTIC_MEM_H
 
+#include <sys/stat.h>
+
 #include "common.h"
 
 /* For headers that are older. */
@@ -236,6 +238,38 @@ static inline bool have_swap(void)
 	return write_file("/dev/zram0", &head, sizeof(head), 1024) &&
 	       write_file("/dev/zram0", "SWAPSPACE2", 10, PAGE - 10) &&
 	       !syscall(__NR_swapon, "/dev/zram0", 0) && swap_is_there();
+}
+
+/* --- A cgroup of the test's own, from which pages can be taken --- */
+
+#define CGROUP "/sys/fs/cgroup"
+#define TEST_CGROUP CGROUP "/det_test"
+
+/* Before memory is used: it counts where it was first used. */
+static inline bool enter_cgroup(void)
+{
+	write_file(CGROUP "/cgroup.subtree_control", "+memory", 7, 0);
+	mkdir(TEST_CGROUP, 0755);
+	return have_swap() && write_file(TEST_CGROUP "/cgroup.procs", "0", 1, 0);
+}
+
+static inline void leave_cgroup(void)
+{
+	if (write_file(CGROUP "/cgroup.procs", "0", 1, 0))
+		rmdir(TEST_CGROUP);
+}
+
+/* Swaps out what can be swapped out of all processes there. */
+static inline void swap_out(void)
+{
+	write_file(TEST_CGROUP "/memory.reclaim", "1G", 2, 0);
+}
+
+static inline bool is_swapped(pid_t pid)
+{
+	char val[64];
+
+	return pid_line(pid, "VmSwap", val, sizeof(val)) && atol(val) > 0;
 }
 
 /* --- A look at /proc/PID/maps --- */

@@ -882,31 +882,38 @@ TEST_F(merge, huge_pages)
 	EXPECT_EQ(0, memcmp(h, want, 2 * HUGE));
 }
 
-/* Pages that were swapped out, before the COPY and after it. */
+/* Pages that were swapped out, before the COPY and after it, on all sides. */
 TEST_F(merge, swapped_pages)
 {
-	char val[64];
+	char *a, *orig = map_rw(LEN);
+	struct det_op op;
+	pid_t pid;
 
-	if (!have_swap())
-		SKIP(return, "no swap space");
-	ASSERT_EQ(0, madvise(self->a, LEN, MADV_PAGEOUT));
-	ASSERT_EQ(0, put_op(1, DET_SNAP,
-			    op_copy(self->a, addr_of(self->a), LEN), NULL));
-	madvise(self->a, LEN, MADV_PAGEOUT);
-	ASSERT_TRUE(proc_line("/proc/self/status", "VmSwap", val, sizeof(val)));
-	EXPECT_LT(0, atol(val));
-	child_flips(self->a, self->orig, 2 * PAGE, 3);
-	madvise(self->a, LEN, MADV_PAGEOUT);
-	EXPECT_EQ(0, merge_arena(self->a, 0, self->ranges, &self->st));
-	madvise(self->a, LEN, MADV_PAGEOUT);
-	EXPECT_TRUE(child_has(1, addr_of(self->a), self->a, LEN));
-	EXPECT_EQ(-DET_ECONFLICT,
-		  merge_arena(self->a, 0, self->ranges, &self->st));
+	if (!enter_cgroup())
+		SKIP(return, "no swap space or no cgroup");
+	a = map_rw(LEN);
+	op = op_merge(a, LEN, 0);
+	fill(a, LEN, 9);
+	memcpy(orig, a, LEN);
+	swap_out();
+	EXPECT_TRUE(is_swapped(getpid()));
+	ASSERT_EQ(0, put_op(2, DET_SNAP, op_copy(a, addr_of(a), LEN), NULL));
+	pid = space_pid(getpid(), 2);
+	swap_out();
+	ASSERT_EQ(0, poke(2, addr_of(a) + 2 * PAGE, "xyz", 3));
+	swap_out();
+	EXPECT_TRUE(is_swapped(pid));
+	ASSERT_EQ(0, get_op(2, 0, op, NULL));
+	EXPECT_EQ(0, memcmp(a + 2 * PAGE, "xyz", 3));
+	swap_out();
+	EXPECT_TRUE(child_has(2, addr_of(a), a, LEN));
+	swap_out();
+	EXPECT_EQ(-DET_ECONFLICT, get_op(2, 0, op, &self->st));
 	EXPECT_EQ(3, self->st.nr_conflicts);
-	child_sets(self->a, 2 * PAGE, self->orig + 2 * PAGE, 3);
-	EXPECT_EQ((char)(self->orig[2 * PAGE] ^ 0x55), self->a[2 * PAGE]);
-	memcpy(self->a + 2 * PAGE, self->orig + 2 * PAGE, 3);
-	EXPECT_EQ(0, memcmp(self->a, self->orig, LEN));
+	memcpy(a + 2 * PAGE, orig + 2 * PAGE, 3);
+	EXPECT_EQ(0, memcmp(a, orig, LEN));
+	EXPECT_EQ(0, kill_child(2));
+	leave_cgroup();
 }
 
 /* Somebody who has to be asked first: here a page that is not there yet. */

@@ -114,7 +114,7 @@ static void step_disturb(void)
 		waitpid(pid, NULL, 0);
 		break;
 	case 1:
-		madvise(m.base, PAGES * PAGE, MADV_PAGEOUT);
+		swap_out();
 		break;
 	case 2:
 		madvise(m.base, PAGES * PAGE, MADV_MERGEABLE);
@@ -445,6 +445,7 @@ FIXTURE_SETUP(random)
 	unsigned int k;
 
 	NEED_CALLS();
+	enter_cgroup();		/* as far as possible */
 	prepare(variant->seed + number("DET_TEST_SEED", 0));
 	for (k = 0; k < KIDS; k++) {
 		self->pid[k] = space_pid(getpid(), k);
@@ -454,6 +455,11 @@ FIXTURE_SETUP(random)
 
 FIXTURE_TEARDOWN(random)
 {
+	unsigned int k;
+
+	for (k = 0; k < KIDS; k++)
+		kill_child(k);
+	leave_cgroup();
 }
 
 TEST_F_TIMEOUT(random, against_a_model, 3600)
