@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 #
 # What all scripts share: where things are, one-line errors, timed steps with a
 # log, and the lock of the build folder. It is sourced, after ROOT was set to
@@ -20,7 +20,6 @@ unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS KBUILD_OUTPUT O CDPA
 ROOT=$(cd "$ROOT" && pwd -P)
 SCRIPTS=$ROOT/deterministic/scripts
 PATH=$PATH:/usr/sbin:/sbin
-ME=${0##*/}
 
 # All that a person must act on: one line that says what and what to do.
 die() {

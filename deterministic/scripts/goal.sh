@@ -35,6 +35,7 @@ number() {
 check_input() {
 	[ -z "${CPUS:-}" ] || number CPUS "$CPUS"
 	[ -z "${JOBS:-}" ] || number JOBS "$JOBS"
+	[ -z "${MD5_LENGTH:-}" ] || number MD5_LENGTH "$MD5_LENGTH"
 	[ "${CPUS:-1}" -le 16 ] || die "CPUS=$CPUS: the guest's kernel takes 16 at most"
 	case ${MEM:-1G} in
 	[1-9]*[0-9MG]) ;;
@@ -122,7 +123,7 @@ one)
 	guest
 	[ -z "${DEBUG:-}" ] || "$SCRIPTS/kernel.sh" debug
 	[ -x "$B/user/tests/$TEST" ] ||
-		die "there is no test $TEST: $(cd "$B/user/tests" && ls -x -w 0 ./*_test | tr -d ./)"
+		die "there is no test $TEST: $(cd "$B/user/tests" && echo *_test)"
 	boot ${DEBUG:+--debug} -- "/tests/$TEST"
 	;;
 user)

@@ -9,7 +9,8 @@ Deterministic processes for Linux 6.12: a patched kernel in a QEMU guest.
   make run              fetch, patch, build, boot, and run the main job
        FILE=path        sort this file (default: 2 MB of text of the kernel source)
        FULL=1           the default input with 20 MB
-       MD5=hex          search the preimage of this MD5 sum
+       MD5=hex          search the text with this MD5 sum: of letters a to z,
+       MD5_LENGTH=n     at most n of them (default 4)
   make test             all tests
   make exec CMD='./mine args'
                         run a program of the host's in the guest, in this folder;

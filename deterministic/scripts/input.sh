@@ -14,7 +14,7 @@ fi
 size=2000000
 [ -z "${FULL:-}" ] || size=20000000
 input=$B/state/input-$size
-if [ ! -f "$input" ] || [ "$B/linux/.deterministic-source" -nt "$input" ]; then
+if [ -z "$(find "$input" -newer "$B/linux/.deterministic-source" 2>/dev/null)" ]; then
 	# Our own files are links and not among them. cat ends by SIGPIPE.
 	(cd "$B/linux" && find Documentation kernel mm -type f | LC_ALL=C sort | xargs cat) 2>/dev/null |
 		head -c "$size" | sed '$d' >"$input.new"

@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Build a kernel from build/linux: kernel.sh [plain|debug|gdb|off]
+# Build a kernel from build/linux: kernel.sh [--quick] [plain|debug|gdb]
+# With --quick, the kernel's make (which looks for some seconds) is not asked if
+# no file of ours, no patched file and no option changed since the last build.
 # The same commit gives the same bzImage in any folder: version, time, user and
 # host are fixed, and nothing is taken from git.
 
@@ -9,6 +11,11 @@ ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
 lock
 
+quick=
+if [ "${1:-}" = --quick ]; then
+	quick=1
+	shift
+fi
 kind=${1:-plain}
 C=$ROOT/deterministic/configs
 set -- "$C/base.config" "$ROOT/deterministic/guest/needs.config" "$C/on.config"
@@ -30,6 +37,20 @@ export KBUILD_BUILD_USER=deterministic KBUILD_BUILD_HOST=deterministic
 export KBUILD_BUILD_VERSION=1 LOCALVERSION=
 export SOURCE_DATE_EPOCH=0
 
+# All that a build is made of, apart from what nobody changes.
+inputs() {
+	cat "$B/linux/.deterministic-source" "$B/state/ours" "$@"
+	gcc --version
+	(cd "$B/linux" && xargs -r stat -c '%n %y %s' <"$B/state/touched" 2>&1)
+	(cd "$ROOT" && xargs -r stat -c '%n %y %s' <"$B/state/ours")
+	cat "$SCRIPTS/kernel.sh"
+}
+
+id=$(inputs "$@" | cksum)
+if [ -n "$quick" ] && [ -f "$out/arch/x86/boot/bzImage" ] &&
+	[ "$(cat "$out/.built" 2>/dev/null)" = "$id" ]; then
+	exit
+fi
 "$SCRIPTS/configure.sh" --done "$out" "$@" ||
 	step "configure-$kind" "configuring the $kind kernel" "$SCRIPTS/configure.sh" "$out" "$@"
 
@@ -40,3 +61,5 @@ if command -v ccache >/dev/null; then
 fi
 step "kernel-$kind" "building the $kind kernel" \
 	make -C "$B/linux" O="$out" ARCH=x86_64 CC="$cc" HOSTCC="$cc" -j"$(jobs)" bzImage
+printf '%s\n' "$id" >"$out/.built.new"
+mv "$out/.built.new" "$out/.built"
