@@ -103,7 +103,7 @@ static void move_mount_to_host(const char *from)
 static void overlays(const char *cwd)
 {
 	char path[4096];
-	bool keep = cwd && (!strncmp(cwd, "/tmp/", 5) || !strncmp(cwd, "/run/", 5));
+	bool keep = !strncmp(cwd, "/tmp/", 5) || !strncmp(cwd, "/run/", 5);
 
 	snprintf(path, sizeof(path), "/host%s", cwd);
 	mkdir("/cwd", 0755);
@@ -136,7 +136,7 @@ static void enter_host_root(const char *cwd)
 void mount_host(const struct session *s)
 {
 	if (s->root)
-		enter_host_root(s->cwd);
+		enter_host_root(s->cwd ?: "/");
 	if (!s->dir)
 		return;
 	if (!s->root)
