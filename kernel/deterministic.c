@@ -88,7 +88,7 @@ struct det_call {
 #define DET_PUT_FLAGS	(DET_REGS | DET_FORK | DET_SNAP | DET_START | \
 			 DET_WAIT | DET_NOWAIT | DET_NOTIFY | DET_KILL)
 #define DET_GET_FLAGS	(DET_REGS | DET_START | DET_WAIT | DET_NOWAIT | \
-			 DET_NOTIFY | DET_KILL)
+			 DET_NOTIFY)
 
 /* Step 1: everything that needs no child. */
 
@@ -445,8 +445,7 @@ static int det_op_merge(struct det_call *c, u32 first)
 		.max_ranges = c->ranges ? min_t(u32, c->a.nr_ranges,
 						DET_MAX_OPS) : 0,
 	};
-	unsigned long before;
-	bool report = false;
+	bool report = false, conflict;
 	int ret = 0;
 	u32 i;
 
@@ -455,21 +454,20 @@ static int det_op_merge(struct det_call *c, u32 first)
 	dmem_merge_begin(&m);
 	for (i = first; i < c->a.nr_ops && !ret; i++) {
 		const struct det_op *op = &c->ops[i];
+		unsigned long before = m.conflicts;
 
 		if (op->op != DET_MERGE)
 			continue;
-		if (!report)
-			c->st.op = i;
-		before = m.conflicts;
 		ret = dmem_merge_look(&m, op->caller, op->child, op->len,
 				      op->flags);
-		if (m.conflicts > before &&
-		    !(op->flags & (DET_MERGE_KEEP | DET_MERGE_TAKE)) && !report) {
-			report = true;
+		conflict = m.conflicts > before &&
+			   !(op->flags & (DET_MERGE_KEEP | DET_MERGE_TAKE));
+		/* What is named is an error, else the first conflict. */
+		if (ret || (conflict && !report)) {
 			c->st.op = i;
+			c->st.addr = m.where;
 		}
-		if (ret)
-			c->st.op = i;
+		report |= conflict;
 	}
 	if (!ret && report)
 		ret = -DET_ECONFLICT;
@@ -477,7 +475,6 @@ static int det_op_merge(struct det_call *c, u32 first)
 		dmem_merge_write(&m);
 	dmem_merge_end(&m);
 	c->merged = true;
-	c->st.addr = m.where;
 	c->st.nr_conflicts = m.conflicts;
 	c->st.nr_ranges = m.nr_ranges;
 	trace_det_merge(task_pid_nr(current), c->number, m.pages, m.changed,

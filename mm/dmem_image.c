@@ -48,13 +48,13 @@ static int dmem_snap_vmas(struct mm_struct *mm, struct mm_struct *to)
 	int ret;
 
 	for_each_vma(vmi, vma) {
-		if (!vma->anon_vma)	/* never touched: zeros */
-			continue;
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		copy = dmem_fork_vma(to, vma, vma->vm_start, vma->vm_end);
 		if (IS_ERR(copy))
 			return PTR_ERR(copy);
+		if (!vma->anon_vma)	/* never touched: zeros */
+			continue;
 		vma_start_write(vma);
 		ret = copy_page_subrange(copy, vma, vma->vm_start,
 					 vma->vm_end);
@@ -355,7 +355,7 @@ static void dmem_add_range(struct dmem_merge *m, unsigned long addr,
 {
 	struct det_range *last = m->ranges + m->nr_ranges - 1;
 
-	if (!m->conflicts)
+	if (m->conflicts == m->before)
 		m->where = addr;
 	m->conflicts += len;
 	if (m->nr_ranges && last->addr + last->len == addr)
@@ -452,6 +452,7 @@ int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
 	unsigned int i;
 	int ret = 0;
 
+	m->before = m->conflicts;
 	while (s.addr < s.end && !ret) {
 		ret = dmem_scan(&s);
 		for (i = 0; i < s.nr && !ret; i++) {
@@ -463,8 +464,6 @@ int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
 			*p = (struct dmem_page){ .merge = true, .rules = rules };
 			p->from = addr < child ? child - addr : 0;
 			p->to = min(end - addr, PAGE_SIZE);
-			m->where = m->conflicts ? m->where :
-						  addr - child + caller;
 			ret = dmem_look_page(m, p, s.found[i],
 					     addr - child + caller);
 			if (!ret && !p->dst)	/* unchanged after all */

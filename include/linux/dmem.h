@@ -56,13 +56,15 @@ unsigned long dmem_image_pages(struct dmem_image *image);
  * @caller: whose memory is written
  * @child: a stopped space
  * @image: its snapshot
- * @where: out: where the look failed, or the first conflict; caller's address
+ * @where: out: where the last look failed, or its first conflict; caller's
+ *	   address
  * @conflicts: out: bytes in conflict
  * @changed: out: bytes written
  * @pages: out: pages that differ
  * @ranges: out: conflicts, first ones first
  * @nr_ranges: out: how many
  * @max_ranges: how many fit
+ * @before: private: conflicts of earlier looks
  * @batches: private: pages to write, with references
  */
 struct dmem_merge {
@@ -76,6 +78,7 @@ struct dmem_merge {
 	struct det_range *ranges;
 	unsigned int nr_ranges;
 	unsigned int max_ranges;
+	unsigned long before;
 	struct list_head batches;
 };
 
