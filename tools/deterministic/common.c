@@ -152,36 +152,40 @@ unsigned int chosen_workers(void)
 	return parse_number("--workers", option_workers, 1, MAX_WORKERS);
 }
 
-struct thread {
-	pthread_t thread;
+struct task {
 	unsigned int worker;
 	void (*work)(unsigned int worker, void *arg);
 	void *arg;
 };
 
+static void run_task(void *arg)
+{
+	const struct task *task = arg;
+
+	task->work(task->worker, task->arg);
+}
+
 static void *thread_main(void *arg)
 {
-	struct thread *t = arg;
-
-	t->work(t->worker, t->arg);
+	run_task(arg);
 	return NULL;
 }
 
 static void run_threads(unsigned int n, void (*work)(unsigned int, void *),
 			void *arg)
 {
-	struct thread thread[MAX_WORKERS];
+	pthread_t thread[MAX_WORKERS];
+	struct task task[MAX_WORKERS];
 	int err;
 
 	for (unsigned int w = 0; w < n; w++) {
-		thread[w] = (struct thread){ 0, w, work, arg };
-		err = pthread_create(&thread[w].thread, NULL, thread_main,
-				     &thread[w]);
+		task[w] = (struct task){ w, work, arg };
+		err = pthread_create(&thread[w], NULL, thread_main, &task[w]);
 		if (err)
 			die("cannot make a thread: %s", strerror(err));
 	}
 	for (unsigned int w = 0; w < n; w++)
-		pthread_join(thread[w].thread, NULL);
+		pthread_join(thread[w], NULL);
 }
 
 static unsigned int join_spaces(unsigned int n, unsigned int merge_flags,
@@ -207,17 +211,13 @@ static void fork_spaces(unsigned int n, void (*work)(unsigned int, void *),
 			void *arg)
 {
 	for (unsigned int w = 0; w < n; w++) {
-		int ret = det_fork(w);
+		struct task task = { w, work, arg };
 
-		if (ret < 0 && errno == ENOSYS)
+		if (det_fork(w, run_task, &task) == 0)
+			continue;
+		if (errno == ENOSYS)
 			die("this kernel has no spaces");
-		if (ret < 0)
-			die("cannot make a space: %s", strerror(errno));
-		if (ret == 0) {
-			work(w, arg);
-			for (;;)
-				dret(0);
-		}
+		die("cannot make a space: %s", strerror(errno));
 	}
 }
 

@@ -6,18 +6,21 @@
 
 static int counter[4];
 
+static void count(void *arg)
+{
+	int *own = arg;
+
+	(*own)++;
+	counter[3]++;	/* a race */
+}
+
 int main(void)
 {
 	struct det_result result;
 	int failed = 0;
 
-	for (int i = 1; i <= 2; i++) {
-		if (det_fork(i) == 0) {
-			counter[i]++;
-			counter[3]++;	/* a race */
-			dret(0);
-		}
-	}
+	for (int i = 1; i <= 2; i++)
+		det_fork(i, count, &counter[i]);
 	for (int i = 1; i <= 2; i++) {
 		if (det_join(i, DET_MERGE_GRANULE_4, &result) < 0) {
 			printf("join of space %d:\n", i);

@@ -2,11 +2,13 @@
 /*
  * Deterministic spaces for C programs: the three calls, and fork and join.
  *
- *	if (det_fork(1) == 0) {		// space 1 has all the memory of ours
- *		x = work();
- *		dret(0);		// no other system call in here
+ *	static void work(void *arg)
+ *	{
+ *		x = ...;			// no system call in here
  *	}
- *	det_join(1, 0, &result);	// now x is ours as well
+ *	...
+ *	det_fork(1, work, arg);			// has a copy of all our memory
+ *	det_join(1, 0, &result);		// now x has changed here as well
  *
  * Functions that can fail return -1 and set errno. One thread of a program at
  * a time may be in this library.
@@ -56,10 +58,9 @@ int det_version(void);
 
 /*
  * Makes space @child as a copy of the caller, remembers what it looks like,
- * and lets it run. Returns 1 to the caller and 0 in the child. What @child was
- * before is lost.
+ * and lets it run: @work(@arg), then dret(0). What @child was before is lost.
  */
-int det_fork(uint64_t child);
+int det_fork(uint64_t child, void (*work)(void *arg), void *arg);
 
 /*
  * Waits for @child to stop and merges what it has changed into the caller's

@@ -7,7 +7,17 @@
 
 #include "internal.h"
 
-int det_fork(uint64_t child)
+/*
+ * For all that the compiler knows, work() may be called here, and what it can
+ * reach may change. Else it would read old values of memory that has been
+ * merged into, and think that what a child writes is of no use to anybody.
+ */
+static void anything_can_change(void (*work)(void *arg), void *arg)
+{
+	asm volatile("" : : "r" (work), "r" (arg) : "memory");
+}
+
+int det_fork(uint64_t child, void (*work)(void *arg), void *arg)
 {
 	struct det_op copy = { .op = DET_COPY, .flags = DET_COPY_WHOLE };
 	struct det_args args = {
@@ -21,10 +31,16 @@ int det_fork(uint64_t child)
 	/* A space cannot ask what it has mapped, but it has our list. */
 	if (!det_state.in_space && det_scan_memory() < 0)
 		return -1;
+	anything_can_change(work, arg);
 	ret = dput(child, &args, sizeof(args));
-	if (ret == 0)
+	if (ret == 0) {
 		det_state.in_space = true;
-	return ret;
+		work(arg);
+		/* Started again, it has nothing more to do. */
+		for (;;)
+			dret(0);
+	}
+	return ret < 0 ? -1 : 0;
 }
 
 /* Waits until the child is at rest, and asks for how it came to that. */
@@ -82,6 +98,7 @@ int det_join(uint64_t child, unsigned int flags, struct det_result *result)
 	}
 	if (ret == 0)
 		ret = merge(child, flags, result);
+	anything_can_change(NULL, NULL);
 	if (ret == 0)
 		ret = det_discard(child);
 	if (ret < 0)
