@@ -144,13 +144,14 @@ static void signal_event(void)
 	finish(128 + info.ssi_signo, "signal", number);
 }
 
-/* Until the limit that is running, in milliseconds for poll(). */
+/*
+ * Until the limit that is running, that of the boot or that of the command, in
+ * milliseconds for poll().
+ */
 static int time_left(void)
 {
-	double limit = at.limit, left;
+	double limit = at.up ? at.limit : at.boot_limit, left;
 
-	if (!at.up && at.boot_limit && (!limit || at.boot_limit < limit))
-		limit = at.boot_limit;
 	if (!limit)
 		return -1;
 	left = at.started + limit - now();
@@ -211,6 +212,7 @@ static void send_request(void)
 		send_size(FRAME_TTY);
 	send(FRAME_GO, NULL, 0);
 	at.up = true;
+	at.started = now();
 	at.credit = FRAME_WINDOW;
 	if (at.tty)
 		terminal_raw();

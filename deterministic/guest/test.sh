@@ -51,14 +51,40 @@ no_qemu_left()
 	return 1
 }
 
-# in_terminal COMMAND: standard input becomes what is typed
+# in_terminal COMMAND: standard input is what is typed
 in_terminal()
 {
-	script -qec "stty -a > before; $1; stty -a > after" /dev/null > screen
+	script -qec "trap : INT; stty -a > before; $1; stty -a > after" \
+		/dev/null > screen
 	cmp -s before after && return 0
 	echo "# the terminal is not as it was:"
 	diff before after | sed 's/^/#	/'
 	return 1
+}
+
+# Waits until FILE holds PATTERN, for a minute at most.
+wait_for()
+{
+	for try in $(seq 600); do
+		! grep -aqE -e "$2" "$1" 2> /dev/null || return 0
+		sleep 0.1
+	done
+	echo "# no '$2' in $1 after $try looks" >&2
+	return 1
+}
+
+# types WAIT-FOR TEXT...: types each text when the screen shows what is before
+types()
+{
+	: > screen
+	while [ $# -gt 0 ]; do
+		wait_for screen "$1" || break
+		sleep 0.2
+		# shellcheck disable=SC2059 # escapes are meant
+		printf "$2"
+		shift 2
+	done
+	sleep 0.5
 }
 
 test_status()
@@ -156,13 +182,20 @@ test_dir_is_writable()
 new" && [ ! -e 'd, e/g' ]
 }
 
+# From key to prompt. On a machine that is busy with other things it says
+# nothing, and is skipped.
 test_exec_in_5_seconds()
 {
-	start=$(date +%s%N)
-	"$boot" --host-root -- true < /dev/null || return 1
-	ms=$((($(date +%s%N) - start) / 1000000))
-	echo "# $ms ms"
-	[ "$ms" -lt 5000 ]
+	for try in 1 2 3; do
+		start=$(date +%s%N)
+		"$boot" --host-root -- true < /dev/null || return 1
+		ms=$((($(date +%s%N) - start) / 1000000))
+		echo "# look $try: $ms ms"
+		[ "$ms" -ge 5000 ] || return 0
+	done
+	read -r load _ < /proc/loadavg
+	[ "${load%.*}" -le "$(nproc)" ] && return 1
+	skip="the load is $load"
 }
 
 test_time_limit()
@@ -173,7 +206,7 @@ test_time_limit()
 
 test_hang_in_boot()
 {
-	"$boot" --timeout 5 --append 'rdinit=/bin/sleep -- 1000' -- true < /dev/null 2> e
+	"$boot" --boot-timeout 5 --append 'rdinit=/bin/sleep -- 1000' -- true < /dev/null 2> e
 	same status $? 124 && one_line e && has message e 'not booted.*log'
 }
 
@@ -230,7 +263,7 @@ test_complaint_of_the_kernel()
 
 test_terminal()
 {
-	sleep 5 | in_terminal "stty rows 33 cols 77; stty -a > before
+	types 'status' '' | in_terminal "stty rows 33 cols 77; stty -a > before
 		$boot -- sh -c 'tty; stty size; exit 5'; echo status \$?" || return 1
 	has tty screen /dev/pts/0 && has size screen '33 77' &&
 	has status screen 'status 5'
@@ -239,39 +272,32 @@ test_terminal()
 # Types at a shell: Ctrl-C and Ctrl-Z are for what runs in it.
 test_job_control()
 {
-	{
-		sleep 4; printf 'echo a$((1+1))b; sleep 1000\r'
-		sleep 2; printf '\003'
-		sleep 1; printf 'echo c$((1+2))d; sleep 1000\r'
-		sleep 2; printf '\032'
-		sleep 1; printf 'fg\r'
-		sleep 1; printf '\003'
-		sleep 1; printf 'exit 6\r'
-		sleep 3
-	} | in_terminal "$boot --shell; echo status \$?" || return 1
-	has 'first line' screen a2b && has 'after Ctrl-C' screen c3d &&
+	types '# ' 'echo a$((1+1))b; sleep 1000\r' a2b '\003' \
+		'\^C' 'echo c$((1+2))d; sleep 1000\r' c3d '\032' \
+		Stopped 'fg\r' '# .*fg' '\003' '\^C.*\^C|fg.*' 'exit 6\r' |
+		in_terminal "$boot --shell; echo status \$?" || return 1
 	has 'after Ctrl-Z' screen Stopped && has status screen 'status 6'
 }
 
 test_ctrl_c()
 {
-	{ sleep 5; printf '\003'; sleep 1; } |
-		in_terminal "$boot -- sleep 1000; echo status \$?" || return 1
+	types 'in it' '\003' | in_terminal \
+		"$boot -- sh -c 'echo in it; sleep 1000'; echo status \$?" || return 1
 	has status screen 'status 130'
 }
 
 test_ctrl_c_in_boot()
 {
-	{ sleep 0.5; printf '\003'; sleep 1; } |
-		in_terminal "$boot --timeout 60 --dir . --append 'rdinit=/bin/sleep -- 1000' -- true
-			echo status \$?" || return 1
+	{ wait_for kernel.log version && printf '\003'; sleep 1; } | in_terminal \
+		"$boot --log kernel.log --dir . --append 'rdinit=/bin/sleep -- 1000' \
+			-- true; echo status \$?" || return 1
 	has status screen 'status 130' && no_qemu_left "$(basename "$work" ,c)"
 }
 
 test_escape()
 {
-	{ sleep 5; printf '\035'; sleep 1; } | in_terminal \
-		"$boot --dir . -- sh -c 'trap \"\" INT; sleep 1000'; echo status \$?" ||
+	types 'in it' '\003' 'C' '\035' | in_terminal "$boot --dir . -- \
+		sh -c 'trap \"\" INT; echo in it; sleep 1000'; echo status \$?" ||
 		return 1
 	has status screen 'status 130' && no_qemu_left "$(basename "$work" ,c)"
 }
@@ -279,25 +305,34 @@ test_escape()
 # Killed in the middle, neither QEMU nor a raw terminal stays behind.
 test_killed()
 {
-	{ sleep 7; } | in_terminal "$boot --dir . -- sleep 1000 &
-		sleep 4; pkill -9 -f 'guest/[a]ttach.*$work'; wait; echo status \$?" ||
-		return 1
-	has message screen 'the guest was killed'
-	no_qemu_left "$(basename "$work" ,c)" || return 1
-	"$boot" --dir . -- sleep 1000 < /dev/null 2> /dev/null &
-	sleep 3
-	kill -9 $!
-	wait $! 2> /dev/null
+	types 'in it' '' | in_terminal "$boot --dir . -- \
+		sh -c 'echo in it; sleep 1000' & until grep -q 'in it' screen; do
+		sleep 0.2; done; pkill -9 -f 'guest/[a]ttach.*$work'
+		wait; echo status \$?" || return 1
+	has message screen 'the guest was killed' &&
 	no_qemu_left "$(basename "$work" ,c)"
 }
 
-test_terminated()
+# signalled SIGNAL: sent to boot alone, when the command runs
+signalled()
 {
-	"$boot" --dir . -- sleep 1000 < /dev/null 2> e &
-	sleep 3
-	kill $!
-	wait $!
-	same status $? 143 && no_qemu_left "$(basename "$work" ,c)"
+	: > o
+	"$boot" --dir . -- sh -c 'echo in it; sleep 1000' \
+		< /dev/null > o 2> /dev/null &
+	wait_for o 'in it'
+	kill -s "$1" $!
+	wait $! 2> /dev/null
+	same "status after $1" $? "$2" && no_qemu_left "$(basename "$work" ,c)"
+}
+
+test_boot_killed()
+{
+	signalled KILL 137
+}
+
+test_boot_terminated()
+{
+	signalled TERM 143
 }
 
 # fails PATTERN OPTIONS...: one line, status 125, before anything starts
@@ -352,8 +387,9 @@ test_bundle()
 run()
 {
 	count=$((count + 1))
+	skip=
 	if "test_$1"; then
-		echo "ok $count guest: $1"
+		echo "ok $count guest: $1${skip:+ # SKIP $skip}"
 	else
 		echo "not ok $count guest: $1"
 		failed=$((failed + 1))
