@@ -495,14 +495,15 @@ TEST_F(fault, again_and_the_same)
 	}
 }
 
-/* A segment fault of the stack: number 12, whatever the signal is called. */
+/* A segment fault of the stack (12; 13 under QEMU): not SIGBUS in a space. */
 TEST_F(fault, stack_segment)
 {
+	static const struct row row = ROW(f_stack, SIGBUS, 12);
 	struct stop s;
 
+	ask_ordinary(&row);
 	ASSERT_EQ(0, RUN(f_stack, &s));
-	EXPECT_EQ(DET_FAULT, s.st.reason) print_status(&s.st);
-	EXPECT_EQ(12, s.st.trap);
+	EXPECT_FAULT(SIGSEGV, told->trap, &s.st);
 	EXPECT_EQ(AT(f_stack), s.regs.rip);
 }
 
@@ -628,8 +629,10 @@ TEST_F(fault, nothing_left_over)
 
 /* --- Ways into the kernel that are no ordinary system call --- */
 
+/* A far jump through memory: some versions of QEMU cannot return far. */
 #define ASM_COMPAT(insn) \
-	"push $0x23\nlea 1f(%rip), %rax\npush %rax\nlretq\n" \
+	"lea 1f(%rip), %rax\nmov %eax, 0x20000000\n" \
+	"movw $0x23, 0x20000004\nljmp *0x20000000\n" \
 	".code32\n1: " insn "\nhlt\n.code64\n"
 
 INSN(e_int80, "mov $20, %eax", "int $0x80");
