@@ -49,6 +49,7 @@
  * its task (until it is reaped), one of each call in progress.
  */
 
+#include <linux/cgroup.h>
 #include <linux/deterministic.h>
 #include <linux/dmem.h>
 #include <linux/eventfd.h>
@@ -69,14 +70,6 @@
 #include <trace/events/deterministic.h>
 
 #include "det_space.h"
-
-/* Waiting for a child: as any wait for a master, to the death for a space. */
-static unsigned int det_wait_state(void)
-{
-	return det_is_space(current) ?
-		TASK_KILLABLE | TASK_NOLOAD | TASK_FREEZABLE :
-		TASK_INTERRUPTIBLE | TASK_FREEZABLE;
-}
 
 /**
  * det_put_space - drop a reference to a space
@@ -181,6 +174,7 @@ void det_park(const struct det_stop *why)
 	trace_det_stop(task_pid_nr(current), sp->number, why->reason,
 		       why->value);
 
+	cgroup_enter_frozen();
 	for (;;) {
 		set_current_state(TASK_KILLABLE | TASK_NOLOAD | TASK_FREEZABLE);
 		if (smp_load_acquire(&sp->state) != DET_STATE_STOPPED)
@@ -190,6 +184,7 @@ void det_park(const struct det_stop *why)
 		schedule();
 	}
 	__set_current_state(TASK_RUNNING);
+	cgroup_leave_frozen(false);
 	if (!fatal_signal_pending(current))
 		det_regs_load(&sp->regs);
 }
@@ -249,10 +244,15 @@ bool det_fault(struct task_struct *t, const struct kernel_siginfo *info)
 		return false;
 	det_trap_info(&why.trap, &why.error);
 	why.addr = (unsigned long)info->si_addr;
-	if (info->si_signo == SIGBUS && why.trap != X86_TRAP_AC)
+	if (info->si_signo == SIGBUS && (why.trap == X86_TRAP_PF ||
+					 why.trap == X86_TRAP_MC)) {
 		det_kill_self();
-	else
-		det_queue(t->det, &why);
+		return true;
+	}
+	/* Of the CPU's own faults only misalignment is a SIGBUS here. */
+	if (info->si_signo == SIGBUS && why.trap != X86_TRAP_AC)
+		why.sig = SIGSEGV;
+	det_queue(t->det, &why);
 	return true;
 }
 
@@ -579,6 +579,28 @@ void __det_exit_done(struct task_struct *tsk)
  * The parent's side of the rendezvous.
  */
 
+/*
+ * Wait for a child: as any wait for a master; to the death for a space, which
+ * counts as frozen meanwhile (as in wait_for_vfork_done()).
+ */
+#define det_wait_event(sp, condition)					\
+({									\
+	int __det_ret;							\
+									\
+	if (det_is_space(current)) {					\
+		cgroup_enter_frozen();					\
+		__det_ret = ___wait_event((sp)->wq, condition,		\
+				(TASK_KILLABLE | TASK_NOLOAD |		\
+				 TASK_FREEZABLE), 0, 0, schedule());	\
+		cgroup_leave_frozen(false);				\
+	} else {							\
+		__det_ret = ___wait_event((sp)->wq, condition,		\
+				(TASK_INTERRUPTIBLE | TASK_FREEZABLE),	\
+				0, 0, schedule());			\
+	}								\
+	__det_ret;							\
+})
+
 /* 1: claimed; 0: not yet; else an error. Called by a waiter. */
 static int det_try_claim(struct det_space *sp)
 {
@@ -610,8 +632,7 @@ int det_claim(struct det_space *sp, bool nowait)
 	if (!got && nowait)
 		return -EAGAIN;
 	if (!got)
-		ret = ___wait_event(sp->wq, (got = det_try_claim(sp)),
-				    det_wait_state(), 0, 0, schedule());
+		ret = det_wait_event(sp, (got = det_try_claim(sp)));
 	return ret ?: min(got, 0);
 }
 
@@ -669,8 +690,7 @@ int det_wait_stop(struct det_space *sp)
 	int ret = 0;
 
 	if (!det_has_stopped(sp))
-		ret = ___wait_event(sp->wq, det_has_stopped(sp),
-				    det_wait_state(), 0, 0, schedule());
+		ret = det_wait_event(sp, det_has_stopped(sp));
 	if (ret)
 		return ret;
 	return READ_ONCE(sp->gone) ? -ESRCH : 0;

@@ -935,7 +935,7 @@ static int dmem_fresh_unlocked(struct dmem_copy *c, unsigned long start,
 	mmap_write_lock(c->dst);
 	dmem_forget(c->dst, start + delta, end + delta);
 	mmap_write_unlock(c->dst);
-	return ret == -EINTR ? ret : DMEM_BROKEN;
+	return ret == -ENOMEM ? DMEM_BROKEN : ret;
 }
 
 /* Can pages be shared, or must they be filled? */
@@ -945,16 +945,42 @@ static bool dmem_can_share(const struct dmem_copy *c)
 	       c->daddr == c->saddr && c->src == current->mm;
 }
 
+/* May all of a range of the destination be replaced? */
+static int dmem_may_replace(struct dmem_copy *c, unsigned long start,
+			    unsigned long end)
+{
+	struct vm_area_struct *vma;
+	VMA_ITERATOR(vmi, c->dst, start);
+	int ret = 0;
+
+	c->where = start;
+	if (security_mmap_addr(start))
+		return -EFAULT;
+	if (mmap_read_lock_killable(c->dst))
+		return -EINTR;
+	for_each_vma_range(vmi, vma, end) {
+		if (!(vma->vm_flags & VM_SEALED))
+			continue;
+		c->where = max(start, vma->vm_start);
+		ret = -EPERM;
+		break;
+	}
+	mmap_read_unlock(c->dst);
+	return ret;
+}
+
 static int dmem_copy_pages(struct dmem_copy *c, unsigned long start,
 			   unsigned long end)
 {
+	unsigned long delta = c->daddr - c->saddr;
+	int ret;
+
 	if (start >= end)
 		return 0;
+	ret = dmem_may_replace(c, start + delta, end + delta);
+	if (ret)
+		return ret;
 	c->pages = (end - start) >> PAGE_SHIFT;
-	if (security_mmap_addr(start - c->saddr + c->daddr)) {
-		c->where = start - c->saddr + c->daddr;
-		return -EFAULT;
-	}
 	if (dmem_can_share(c))
 		return dmem_share_locked(c, start, end, false);
 	c->pages = 0;
