@@ -70,17 +70,14 @@ now() {
 	date +%s
 }
 
-# One maker in build/ at a time. The lock ends with the last process of a make,
-# so that what outlives a killed make is waited for.
+# lock NAME: one maker of this part of build/ at a time. The lock ends with the
+# last process of a make, so what outlives a killed make is waited for.
 lock() {
-	[ -z "${DET_LOCKED:-}" ] || return 0
-	exec 9>"$B/.lock"
+	exec 9>"$B/.lock-$1"
 	if ! flock -n 9; then
-		say "another make works in build/ (or ends just now): waiting for it"
+		say "another make works on this (or ends just now): waiting for it" >&2
 		flock 9
 	fi
-	DET_LOCKED=1
-	export DET_LOCKED
 }
 
 # Run "$@" with its output in a log; one line on the screen with the time it

@@ -69,12 +69,9 @@ boot() {
 # All that a guest needs, made if it is not there or old.
 guest() {
 	"$SCRIPTS/fetch.sh" run
-	(
-		lock
-		"$SCRIPTS/tree.sh"
-		"$SCRIPTS/kernel.sh" --quick plain
-		"$SCRIPTS/user.sh"
-	)
+	"$SCRIPTS/tree.sh"
+	"$SCRIPTS/kernel.sh" --quick plain
+	"$SCRIPTS/user.sh"
 }
 
 cd "$ROOT"
@@ -98,7 +95,7 @@ shell)
 	;;
 guest)
 	guest
-	"$ROOT/deterministic/guest/bundle"
+	"$ROOT/deterministic/guest/bundle.sh"
 	;;
 tree)
 	"$SCRIPTS/fetch.sh" tree
@@ -132,7 +129,6 @@ user)
 	"$SCRIPTS/user.sh"
 	;;
 clean)
-	lock
 	cd "$B"
 	# The tree, the downloads and the verdicts stay.
 	rm -rf out out-debug out-gdb off user guest log series stage dmem model linux.new linux.old

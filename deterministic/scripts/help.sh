@@ -16,8 +16,8 @@ Deterministic processes for Linux 6.12: a patched kernel in a QEMU guest.
                         run a program of the host's in the guest, in this folder;
        DIR=path         this folder can be written from the guest
   make shell            a shell in the guest; leave it with exit or Ctrl-]
-  make guest            build/guest/deterministic-guest.run: kernel, initramfs and
-                        programs in one file that needs only QEMU
+  make guest            build/guest/deterministic.run: kernel, initramfs and programs
+                        in one file that needs only QEMU
 
 For those who work on it:
   make tree             build/linux: a patched tree for an ordinary build

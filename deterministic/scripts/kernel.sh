@@ -9,7 +9,6 @@
 
 ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
-lock
 
 quick=
 if [ "${1:-}" = --quick ]; then
@@ -32,6 +31,7 @@ gdb)
 *) die "kernel.sh: no kernel '$kind': plain, debug or gdb" ;;
 esac
 
+lock "$kind"
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970'
 export KBUILD_BUILD_USER=deterministic KBUILD_BUILD_HOST=deterministic
 export KBUILD_BUILD_VERSION=1 LOCALVERSION=

@@ -184,6 +184,6 @@ all() {
 	mv "$OUT.new" "$OUT"
 }
 
-lock
+lock series
 step series "writing the series" all
 say "$(find "$OUT" -name '*.patch' | wc -l) patches in ${OUT#"$ROOT/"}"

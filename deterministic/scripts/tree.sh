@@ -11,7 +11,7 @@
 
 ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
-lock
+lock tree
 
 TREE=$B/linux
 ORIG=$B/orig

@@ -6,7 +6,7 @@
 
 ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
-lock
+lock user
 
 # No path of this machine in the debug information.
 cc="gcc -ffile-prefix-map=$B/linux=. -ffile-prefix-map=$B=build"
