@@ -52,15 +52,16 @@ struct job {
 	struct text report;			/* of the race in spaces */
 };
 
-static struct job jobs[] = {
-	{ .name = "sort", .program = "dsort" },
-	{ .name = "md5", .program = "dmd5" },
-	{ .name = "matmul", .program = "dmatmul" },
-	{ .name = "lu", .program = "dlu" },
-	{ .name = "race", .program = "drace", .race = true },
-};
+/* The quick one is first: whatever the file, something is soon to be seen. */
+enum { MD5, SORT, MATMUL, LU, RACE, NR_JOBS };
 
-#define NR_JOBS	(sizeof(jobs) / sizeof(jobs[0]))
+static struct job jobs[NR_JOBS] = {
+	[MD5] = { .name = "md5", .program = "dmd5" },
+	[SORT] = { .name = "sort", .program = "dsort" },
+	[MATMUL] = { .name = "matmul", .program = "dmatmul" },
+	[LU] = { .name = "lu", .program = "dlu" },
+	[RACE] = { .name = "race", .program = "drace", .race = true },
+};
 
 static char folder[PATH_MAX];		/* where the programs are */
 static unsigned int runs, time_limit;
@@ -329,7 +330,7 @@ static void run_job(struct job *job, const char *file)
 		if (!WIFEXITED(job->right.status) ||
 		    WEXITSTATUS(job->right.status) == STATUS_TROUBLE)
 			die("%s has failed", job->program);
-		if (job == &jobs[0])
+		if (job == &jobs[SORT])
 			check_sort(job, file, &text);
 		free(text.data);
 	}
@@ -360,7 +361,7 @@ static void print_table(void)
 		printf("  ");
 	}
 	putchar('\n');
-	for (size_t j = 0; j < NR_JOBS; j++) {
+	for (int j = 0; j < NR_JOBS; j++) {
 		const struct job *job = &jobs[j];
 
 		printf("%-8s %8u %7u   ", job->name,
@@ -451,12 +452,12 @@ static void set_arguments(const char *file)
 	static char length[32];
 
 	snprintf(length, sizeof(length), "--length=%s", option_md5_length);
-	jobs[0].args[0] = "--";
-	jobs[0].args[1] = file;
-	jobs[1].args[0] = length;
-	jobs[1].args[1] = option_md5;
-	jobs[2].args[0] = option_full ? "--size=512" : "--size=192";
-	jobs[3].args[0] = option_full ? "--size=512" : "--size=256";
+	jobs[MD5].args[0] = length;
+	jobs[MD5].args[1] = option_md5;
+	jobs[SORT].args[0] = "--";
+	jobs[SORT].args[1] = file;
+	jobs[MATMUL].args[0] = option_full ? "--size=512" : "--size=256";
+	jobs[LU].args[0] = option_full ? "--size=768" : "--size=320";
 }
 
 int main(int argc, char **argv)
@@ -478,10 +479,10 @@ int main(int argc, char **argv)
 	       runs);
 	printf("program  CPUs   pthreads   spaces     pthreads    spaces\n");
 	fflush(stdout);
-	for (size_t j = 0; j < NR_JOBS; j++)
+	for (int j = 0; j < NR_JOBS; j++)
 		run_job(&jobs[j], argv[i]);
 	print_table();
-	print_report(&jobs[NR_JOBS - 1]);
+	print_report(&jobs[RACE]);
 	printf("\n%s after %.0f seconds.\n", failed ? "FAILED" : "All as it should be",
 	       now() - start);
 	return failed ? STATUS_NO : STATUS_OK;
