@@ -89,8 +89,8 @@ static void terminal_raw(void)
 	tcsetattr(0, TCSADRAIN, &raw);
 }
 
-__attribute__((noreturn))
-static void finish(int status, const char *verdict, const char *detail)
+static _Noreturn
+void finish(int status, const char *verdict, const char *detail)
 {
 	FILE *file;
 
@@ -105,7 +105,7 @@ static void finish(int status, const char *verdict, const char *detail)
 	exit(status);
 }
 
-__attribute__((noreturn)) static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
 	fprintf(stderr, "attach: %s: %s\n", what, strerror(errno));
 	exit(STATUS_GUEST);
@@ -170,7 +170,7 @@ static void output(int fd, const char *data, size_t len)
 		struct pollfd fds[] = {
 			{ fd, POLLOUT }, { at.sigfd, POLLIN },
 		};
-		uint32_t which = fd;
+		__u32 which = fd;
 		ssize_t n = 0;
 
 		if (poll(fds, 2, time_left()) < 0)
@@ -219,7 +219,7 @@ static void send_request(void)
 }
 
 /* The status has come; the guest ends by itself, or is ended. */
-__attribute__((noreturn)) static void wait_for_end(uint32_t status)
+static _Noreturn void wait_for_end(__u32 status)
 {
 	struct pollfd fd = { at.from, POLLIN };
 	double end = now() + 5;
@@ -234,7 +234,7 @@ __attribute__((noreturn)) static void wait_for_end(uint32_t status)
 
 static void frame_event(const struct frame *head, char *data)
 {
-	uint32_t number = 0;
+	__u32 number = 0;
 
 	if (head->len == sizeof(number))
 		memcpy(&number, data, sizeof(number));
@@ -319,8 +319,8 @@ static void loop(void)
 }
 
 /* QEMU is in a group of its own: Ctrl-C is for us, and we end it. */
-__attribute__((noreturn))
-static void qemu_exec(int in, int out, pid_t parent)
+static _Noreturn
+void qemu_exec(int in, int out, pid_t parent)
 {
 	sigset_t none;
 	int log = open(at.qemu_log ?: "/dev/null",
@@ -389,15 +389,32 @@ static void arguments_read(int argc, char **argv)
 
 	while ((c = getopt(argc, argv, "+v:q:C:w:rlb:t:")) != -1) {
 		switch (c) {
-		case 'v': at.verdict = optarg; break;
-		case 'q': at.qemu_log = optarg; break;
-		case 'C': at.cwd = optarg; break;
-		case 'w': at.dir = optarg; break;
-		case 'r': at.root = true; break;
-		case 'l': at.leaks = true; break;
-		case 'b': at.boot_limit = atof(optarg); break;
-		case 't': at.limit = atof(optarg); break;
-		default: exit(STATUS_GUEST);
+		case 'v':
+			at.verdict = optarg;
+			break;
+		case 'q':
+			at.qemu_log = optarg;
+			break;
+		case 'C':
+			at.cwd = optarg;
+			break;
+		case 'w':
+			at.dir = optarg;
+			break;
+		case 'r':
+			at.root = true;
+			break;
+		case 'l':
+			at.leaks = true;
+			break;
+		case 'b':
+			at.boot_limit = atof(optarg);
+			break;
+		case 't':
+			at.limit = atof(optarg);
+			break;
+		default:
+			exit(STATUS_GUEST);
 		}
 	}
 	at.qemu = argv + optind;

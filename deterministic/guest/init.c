@@ -35,7 +35,7 @@ static void pause_ms(long ms)
 }
 
 /* With reboot=t on the command line this is a triple fault, which ends QEMU. */
-__attribute__((noreturn)) static void power_off(void)
+static _Noreturn void power_off(void)
 {
 	sync();
 	reboot(RB_AUTOBOOT);
@@ -154,7 +154,7 @@ static void look_for_leaks(void)
 
 int main(void)
 {
-	uint32_t status;
+	__u32 status;
 
 	umask(022);
 	mount_basics();

@@ -39,8 +39,7 @@ struct session {
 };
 
 /* init.c */
-__attribute__((noreturn, format(printf, 1, 2)))
-void fail(const char *fmt, ...);
+_Noreturn void fail(const char *fmt, ...);
 
 /* mounts.c */
 void mount_basics(void);

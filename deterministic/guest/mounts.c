@@ -69,7 +69,7 @@ void mount_basics(void)
 }
 
 /* A folder of the host's that can be written to, for as long as we run. */
-static void overlay(const char *name)
+static void overlay_mount(const char *name)
 {
 	char at[64], options[256], dir[64];
 
@@ -109,8 +109,8 @@ static void overlays(const char *cwd)
 	mkdir("/cwd", 0755);
 	if (keep)
 		must_mount(path, "/cwd", NULL, MS_BIND, NULL);
-	overlay("tmp");
-	overlay("run");
+	overlay_mount("tmp");
+	overlay_mount("run");
 	if (keep)
 		must_mount("/cwd", path, NULL, MS_MOVE, NULL);
 }

@@ -12,11 +12,12 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <unistd.h>
 
+#include <linux/types.h>
+
 #define FRAME_WINDOW	32768
-#define FRAME_MAX	(1 << 20)
+#define FRAME_MAX	0x100000
 
 enum frame_type {
 	/* host to guest: what to run, then FRAME_GO */
@@ -31,25 +32,25 @@ enum frame_type {
 	/* host to guest: while it runs */
 	FRAME_IN	= 'i',	/* standard input; empty: its end */
 	FRAME_SIZE	= 'z',	/* new size of the terminal: struct frame_tty */
-	FRAME_CLOSED	= 'x',	/* nobody reads output 1 or 2: uint32_t */
+	FRAME_CLOSED	= 'x',	/* nobody reads output 1 or 2: __u32 */
 	/* guest to host */
 	FRAME_HELLO	= 'h',	/* the guest is up */
 	FRAME_OUT	= 'o',	/* standard output */
 	FRAME_ERR	= 'm',	/* standard error */
-	FRAME_TAKEN	= 'k',	/* bytes of input that the command took: uint32_t */
+	FRAME_TAKEN	= 'k',	/* bytes of input that the command took: __u32 */
 	FRAME_FAIL	= 'f',	/* init cannot go on: a message */
-	FRAME_EXIT	= 'q',	/* the status, and the end: uint32_t */
+	FRAME_EXIT	= 'q',	/* the status, and the end: __u32 */
 };
 
 struct frame {
-	uint32_t type;
-	uint32_t len;
+	__u32 type;
+	__u32 len;
 };
 
 struct frame_tty {
-	uint32_t rows;
-	uint32_t cols;
-	uint32_t with_err;	/* standard error is the terminal too */
+	__u32 rows;
+	__u32 cols;
+	__u32 with_err;	/* standard error is the terminal too */
 };
 
 static inline int read_all(int fd, void *buf, size_t len)

@@ -88,15 +88,14 @@ void session_read(struct session *s)
 			break;
 		}
 	} while (head.type != FRAME_GO);
-	if (!s->argc)
-		fail("no command");
+	if (!s->argc || !s->envc)
+		fail("no command, or no environment");
 }
 
 /* In the child: fds are what it shall have as 0, 1 and 2. */
-__attribute__((noreturn))
-static void command_exec(const struct session *s, const int fds[3])
+static _Noreturn
+void command_exec(const struct session *s, const int fds[3])
 {
-	static char *no_env[] = { NULL };
 	sigset_t none;
 	int err;
 
@@ -112,7 +111,7 @@ static void command_exec(const struct session *s, const int fds[3])
 		dprintf(2, "guest: %s: %s\n", s->cwd, strerror(errno));
 		_exit(126);
 	}
-	environ = s->envp ?: no_env;
+	environ = s->envp;
 	execvp(s->argv[0], s->argv);
 	err = errno;
 	dprintf(2, "guest: %s: %s\n", s->argv[0], strerror(err));
@@ -186,7 +185,7 @@ static void close_fd(int *fd)
 /* Input that the command will never read counts as taken. */
 static void input_taken(struct session *s, size_t len)
 {
-	uint32_t taken = len;
+	__u32 taken = len;
 
 	if (!len)
 		return;
@@ -230,7 +229,7 @@ static void port_event(struct session *s)
 {
 	struct frame head;
 	char *data = frame_read(s->port, &head);
-	uint32_t which;
+	__u32 which;
 
 	switch (head.type) {
 	case FRAME_IN:
