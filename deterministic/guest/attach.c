@@ -89,7 +89,7 @@ static void terminal_raw(void)
 	tcsetattr(0, TCSADRAIN, &raw);
 }
 
-static _Noreturn
+static noreturn
 void finish(int status, const char *verdict, const char *detail)
 {
 	FILE *file;
@@ -105,7 +105,7 @@ void finish(int status, const char *verdict, const char *detail)
 	exit(status);
 }
 
-static _Noreturn void die(const char *what)
+static noreturn void die(const char *what)
 {
 	fprintf(stderr, "attach: %s: %s\n", what, strerror(errno));
 	exit(STATUS_GUEST);
@@ -219,7 +219,7 @@ static void send_request(void)
 }
 
 /* The status has come; the guest ends by itself, or is ended. */
-static _Noreturn void wait_for_end(__u32 status)
+static noreturn void wait_for_end(__u32 status)
 {
 	struct pollfd fd = { at.from, POLLIN };
 	double end = now() + 5;
@@ -319,7 +319,7 @@ static void loop(void)
 }
 
 /* QEMU is in a group of its own: Ctrl-C is for us, and we end it. */
-static _Noreturn
+static noreturn
 void qemu_exec(int in, int out, pid_t parent)
 {
 	sigset_t none;

@@ -35,7 +35,7 @@ static void pause_ms(long ms)
 }
 
 /* With reboot=t on the command line this is a triple fault, which ends QEMU. */
-static _Noreturn void power_off(void)
+static noreturn void power_off(void)
 {
 	sync();
 	reboot(RB_AUTOBOOT);

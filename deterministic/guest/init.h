@@ -39,7 +39,7 @@ struct session {
 };
 
 /* init.c */
-_Noreturn void fail(const char *fmt, ...);
+noreturn void fail(const char *fmt, ...);
 
 /* mounts.c */
 void mount_basics(void);

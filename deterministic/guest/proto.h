@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdnoreturn.h>
 #include <unistd.h>
 
 #include <linux/types.h>

@@ -93,7 +93,7 @@ void session_read(struct session *s)
 }
 
 /* In the child: fds are what it shall have as 0, 1 and 2. */
-static _Noreturn
+static noreturn
 void command_exec(const struct session *s, const int fds[3])
 {
 	sigset_t none;
