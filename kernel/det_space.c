@@ -126,6 +126,7 @@ struct det_family *det_own_family(bool make)
 
 	if (current->det)
 		return &current->det->family;
+	/* Pairs with the cmpxchg() below: it is initialised. */
 	family = smp_load_acquire(&current->signal->det_family);
 	if (family || !make)
 		return family;
@@ -177,6 +178,7 @@ void det_park(const struct det_stop *why)
 	cgroup_enter_frozen();
 	for (;;) {
 		set_current_state(TASK_KILLABLE | TASK_NOLOAD | TASK_FREEZABLE);
+		/* B, see the top of this file. */
 		if (smp_load_acquire(&sp->state) != DET_STATE_STOPPED)
 			break;
 		if (fatal_signal_pending(current))
@@ -195,7 +197,9 @@ static void det_trap_work(struct callback_head *work)
 	struct det_space *sp = container_of(work, struct det_space, trap_work);
 
 	sp->trapped = false;
-	det_park(&sp->trap);
+	/* After an oops the work runs at exit, when DEAD is published. */
+	if (!(current->flags & PF_EXITING))
+		det_park(&sp->trap);
 }
 
 static void det_queue(struct det_space *sp, const struct det_stop *why)
@@ -265,7 +269,7 @@ static void det_stop_syscall(struct pt_regs *regs, long nr)
 	syscall_get_arguments(current, regs, arg);
 	for (i = 0; i < 6; i++)
 		why.arg[i] = arg[i];
-	regs->ax = -ENOSYS;
+	/* RAX says already, as for any call: not implemented. */
 	det_park(&why);
 }
 
@@ -364,7 +368,7 @@ static void det_name(const struct det_space *sp, struct task_struct *p)
 	room = TASK_COMM_LEN - 1 -
 	       scnprintf(number, sizeof(number), ":%llu", sp->number);
 	scnprintf(comm, sizeof(comm), "%.*s%s", clamp(name, 0, room),
-		 current->comm, number);
+		  current->comm, number);
 	set_task_comm(p, comm);
 }
 
@@ -466,13 +470,18 @@ static bool det_condemn(struct det_space *sp)
 	return true;
 }
 
+/* Free the number of a child that has been reaped; whoever comes first. */
 static void det_forget(struct det_family *family, struct det_space *sp)
 {
+	bool ours;
+
 	mutex_lock(&family->make);
-	xa_erase(&family->children, sp->number);
-	family->nr--;
+	ours = xa_cmpxchg(&family->children, sp->number, sp, NULL, 0) == sp;
+	if (ours)
+		family->nr--;
 	mutex_unlock(&family->make);
-	det_put_space(sp);
+	if (ours)
+		det_put_space(sp);
 }
 
 /**
@@ -494,10 +503,10 @@ long det_kill(struct det_family *family, u64 number)
 	ret = wait_for_completion_state(&sp->reaped, TASK_KILLABLE |
 					TASK_NOLOAD | TASK_FREEZABLE);
 	/* If we are being killed, our exit does the rest. */
-	if (!ret && ours)
+	if (!ret) {
 		det_forget(family, sp);
-	else if (!ret)
-		ret = -ESRCH;
+		ret = ours ? 0 : -ESRCH;
+	}
 	det_put_space(sp);
 	return ret;
 }
@@ -511,8 +520,9 @@ static void det_kill_family(struct det_family *family)
 	xa_for_each(&family->children, number, sp)
 		det_condemn(sp);
 	xa_for_each(&family->children, number, sp) {
+		/* exec holds locks of its own; no child needs them. */
 		wait_for_completion_state(&sp->reaped, TASK_UNINTERRUPTIBLE |
-					  TASK_NOLOAD | TASK_FREEZABLE);
+					  TASK_NOLOAD | TASK_FREEZABLE_UNSAFE);
 		det_forget(family, sp);
 	}
 }
@@ -579,29 +589,7 @@ void __det_exit_done(struct task_struct *tsk)
  * The parent's side of the rendezvous.
  */
 
-/*
- * Wait for a child: as any wait for a master; to the death for a space, which
- * counts as frozen meanwhile (as in wait_for_vfork_done()).
- */
-#define det_wait_event(sp, condition)					\
-({									\
-	int __det_ret;							\
-									\
-	if (det_is_space(current)) {					\
-		cgroup_enter_frozen();					\
-		__det_ret = ___wait_event((sp)->wq, condition,		\
-				(TASK_KILLABLE | TASK_NOLOAD |		\
-				 TASK_FREEZABLE), 0, 0, schedule());	\
-		cgroup_leave_frozen(false);				\
-	} else {							\
-		__det_ret = ___wait_event((sp)->wq, condition,		\
-				(TASK_INTERRUPTIBLE | TASK_FREEZABLE),	\
-				0, 0, schedule());			\
-	}								\
-	__det_ret;							\
-})
-
-/* 1: claimed; 0: not yet; else an error. Called by a waiter. */
+/* 1: claimed; 0: not yet; else an error. */
 static int det_try_claim(struct det_space *sp)
 {
 	int ret = 0;
@@ -617,6 +605,39 @@ static int det_try_claim(struct det_space *sp)
 	return ret;
 }
 
+/* 1: it has stopped, or is being killed; 0: not yet. */
+static int det_has_stopped(struct det_space *sp)
+{
+	if (READ_ONCE(sp->gone))
+		return 1;
+	/* Pairs with the release of wq.lock after det_publish(). */
+	return smp_load_acquire(&sp->state) != DET_STATE_RUNNING;
+}
+
+/*
+ * Wait for a child until @done is not 0: as any wait for a master; to the
+ * death for a space, which counts as frozen meanwhile, as a waiting vfork does.
+ */
+static int det_wait(struct det_space *sp, int (*done)(struct det_space *sp))
+{
+	int got = done(sp), ret;
+
+	if (got)
+		return got;
+	if (!det_is_space(current)) {
+		ret = ___wait_event(sp->wq, (got = done(sp)),
+				    (TASK_INTERRUPTIBLE | TASK_FREEZABLE),
+				    0, 0, schedule());
+		return ret ?: got;
+	}
+	cgroup_enter_frozen();
+	ret = ___wait_event(sp->wq, (got = done(sp)),
+			    (TASK_KILLABLE | TASK_NOLOAD | TASK_FREEZABLE),
+			    0, 0, schedule());
+	cgroup_leave_frozen(false);
+	return ret ?: got;
+}
+
 /**
  * det_claim - wait until a child is stopped, and have it to oneself
  * @sp: the child
@@ -627,13 +648,11 @@ static int det_try_claim(struct det_space *sp)
  */
 int det_claim(struct det_space *sp, bool nowait)
 {
-	int got = det_try_claim(sp), ret = 0;
+	int got = nowait ? det_try_claim(sp) : det_wait(sp, det_try_claim);
 
-	if (!got && nowait)
-		return -EAGAIN;
 	if (!got)
-		ret = det_wait_event(sp, (got = det_try_claim(sp)));
-	return ret ?: min(got, 0);
+		return -EAGAIN;
+	return min(got, 0);
 }
 
 /**
@@ -646,6 +665,23 @@ void det_release(struct det_space *sp)
 	sp->busy = false;
 	wake_up_all_locked(&sp->wq);
 	spin_unlock_irq(&sp->wq.lock);
+}
+
+/**
+ * det_hold_image - a claimed child's snapshot
+ * @sp: the child, whose exit may drop it at any moment
+ *
+ * Return: the image with a reference, or NULL.
+ */
+struct dmem_image *det_hold_image(struct det_space *sp)
+{
+	struct dmem_image *image = NULL;
+
+	spin_lock_irq(&sp->wq.lock);
+	if (sp->image)
+		image = dmem_image_get(sp->image);
+	spin_unlock_irq(&sp->wq.lock);
+	return image;
 }
 
 /**
@@ -673,12 +709,6 @@ int det_start(struct det_space *sp)
 	return ret;
 }
 
-static bool det_has_stopped(struct det_space *sp)
-{
-	return READ_ONCE(sp->gone) ||
-	       smp_load_acquire(&sp->state) != DET_STATE_RUNNING;
-}
-
 /**
  * det_wait_stop - wait for the next stop of a claimed child
  * @sp: the child
@@ -687,11 +717,9 @@ static bool det_has_stopped(struct det_space *sp)
  */
 int det_wait_stop(struct det_space *sp)
 {
-	int ret = 0;
+	int ret = det_wait(sp, det_has_stopped);
 
-	if (!det_has_stopped(sp))
-		ret = det_wait_event(sp, det_has_stopped(sp));
-	if (ret)
+	if (ret < 0)
 		return ret;
 	return READ_ONCE(sp->gone) ? -ESRCH : 0;
 }
@@ -739,6 +767,7 @@ void det_proc_status(struct seq_file *m, struct pid_namespace *ns,
  * @tsk: any task
  *
  * Context: called by the OOM killer; does not sleep.
+ * Return: pages, shared ones included.
  */
 unsigned long det_image_pages(struct task_struct *tsk)
 {

@@ -27,7 +27,7 @@ struct eventfd_ctx;
  */
 struct det_family {
 	struct xarray children;
-	struct mutex make;
+	struct mutex make;		/* over copy_process() and numbers */
 	unsigned int nr;
 	unsigned int depth;
 };
@@ -104,6 +104,7 @@ void det_kill_self(void);
 void det_park(const struct det_stop *why);
 int det_claim(struct det_space *sp, bool nowait);
 void det_release(struct det_space *sp);
+struct dmem_image *det_hold_image(struct det_space *sp);
 int det_start(struct det_space *sp);
 int det_wait_stop(struct det_space *sp);
 

@@ -7,7 +7,7 @@
  * A master, any process, has children called spaces, and they have children.
  * A space runs until it stops: by dret, a fault, or any other system call.
  * While it is stopped its parent reads and writes its registers
- * (arch/x86/kernel/deterministic.c) and its memory (mm/dmem.c). The contract
+ * (arch/x86/kernel/) and its memory (mm/dmem.c). The contract
  * with programs is in Documentation/deterministic/.
  *
  * One call does, in this order, and stops at the first error:
@@ -416,12 +416,13 @@ static int det_op_copy(struct det_call *c, const struct det_op *op)
 	copy.daddr = c->put ? op->child : op->caller;
 	copy.saddr = c->put ? op->caller : op->child;
 	if (op->flags & DET_COPY_IMAGE) {
-		image = c->sp->image;
+		image = det_hold_image(c->sp);
 		if (!image)
 			return -ENODATA;
 		copy.src = dmem_image_mm(image);
 	}
 	ret = whole ? dmem_copy_whole(&copy) : dmem_copy(&copy);
+	dmem_image_put(image);
 	if (!ret && whole && c->put) {
 		det_unregister(c->mm);
 		c->sp->broken = false;
@@ -440,7 +441,7 @@ static int det_op_merge(struct det_call *c, u32 first)
 	struct dmem_merge m = {
 		.caller = current->mm,
 		.child = c->mm,
-		.image = c->sp->image,
+		.image = det_hold_image(c->sp),
 		.ranges = c->ranges,
 		.max_ranges = c->ranges ? min_t(u32, c->a.nr_ranges,
 						DET_MAX_OPS) : 0,
@@ -474,6 +475,7 @@ static int det_op_merge(struct det_call *c, u32 first)
 	if (!ret)
 		dmem_merge_write(&m);
 	dmem_merge_end(&m);
+	dmem_image_put(m.image);
 	c->merged = true;
 	c->st.nr_conflicts = m.conflicts;
 	c->st.nr_ranges = m.nr_ranges;
@@ -529,8 +531,10 @@ static int det_step_ops(struct det_call *c)
 		if (!ret && fatal_signal_pending(current))
 			ret = -EINTR;
 	}
-	if (!ret)
+	if (!ret) {
 		c->st.op = DET_NO_OP;
+		c->st.addr = 0;
+	}
 	return ret;
 }
 

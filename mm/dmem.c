@@ -137,7 +137,7 @@ static int dmem_gup_error(long ret)
 }
 
 struct page *dmem_get_page(struct mm_struct *mm, unsigned long addr,
-				  unsigned int flags)
+			   unsigned int flags)
 {
 	struct page *page;
 	int locked = 1;
@@ -153,7 +153,7 @@ struct page *dmem_get_page(struct mm_struct *mm, unsigned long addr,
 }
 
 struct page *dmem_pin_page(struct mm_struct *mm, unsigned long addr,
-				  unsigned int flags)
+			   unsigned int flags)
 {
 	struct page *page;
 	int locked = 1;
@@ -265,8 +265,8 @@ static int dmem_unmap(struct mm_struct *mm, unsigned long start,
 static void dmem_forget(struct mm_struct *mm, unsigned long start,
 			unsigned long end)
 {
-	struct vm_area_struct *vma;
 	VMA_ITERATOR(vmi, mm, start);
+	struct vm_area_struct *vma;
 
 	if (!dmem_unmap(mm, start, end))
 		return;
@@ -295,6 +295,12 @@ static unsigned int dmem_vma_prot(const struct vm_area_struct *vma)
 	return (vma->vm_flags & VM_READ ? PROT_READ : 0) |
 	       (vma->vm_flags & VM_WRITE ? PROT_WRITE : 0) |
 	       (vma->vm_flags & VM_EXEC ? PROT_EXEC : 0);
+}
+
+/* Fresh memory with a VMA's permission. */
+static vm_flags_t dmem_vma_flags(const struct vm_area_struct *vma)
+{
+	return dmem_anon_flags(dmem_vma_prot(vma), false);
 }
 
 static bool dmem_same_flags(const struct vm_area_struct *vma, vm_flags_t flags)
@@ -327,10 +333,10 @@ static int dmem_charge(struct mm_struct *mm, vm_flags_t flags,
 static int dmem_map_new(struct mm_struct *mm, unsigned long start,
 			unsigned long end, vm_flags_t flags)
 {
-	unsigned long pages = (end - start) >> PAGE_SHIFT;
-	struct vm_area_struct *vma;
 	VMA_ITERATOR(vmi, mm, start);
 	VMG_STATE(vmg, mm, &vmi, start, end, flags, start >> PAGE_SHIFT);
+	unsigned long pages = (end - start) >> PAGE_SHIFT;
+	struct vm_area_struct *vma;
 	int ret;
 
 	ret = dmem_charge(mm, flags, pages);
@@ -481,9 +487,9 @@ static int dmem_may_protect(struct vm_area_struct *vma, unsigned int prot,
 int dmem_perm(struct mm_struct *mm, unsigned long addr, unsigned long len,
 	      unsigned int prot, unsigned long *where)
 {
+	VMA_ITERATOR(vmi, mm, addr);
 	unsigned long pos = addr, next, end = addr + PAGE_ALIGN(len);
 	struct vm_area_struct *vma, *prev;
-	VMA_ITERATOR(vmi, mm, addr);
 	struct mmu_gather tlb;
 	vm_flags_t flags;
 	int ret = 0;
@@ -568,7 +574,7 @@ static unsigned long dmem_unbroken(struct vm_area_struct *vma,
 {
 	for (; addr < end; addr += PAGE_SIZE) {
 		pmd_t *pmd = mm_find_pmd(vma->vm_mm, addr);
-		spinlock_t *ptl;
+		spinlock_t *ptl;	/* of the table that maps addr */
 		bool unbroken;
 		pte_t *pte;
 
@@ -632,7 +638,7 @@ static int dmem_copy_look(struct dmem_copy *c, unsigned long start,
 {
 	unsigned long addr = start, next, delta = c->daddr - c->saddr;
 	struct vm_area_struct *vma;
-	bool shared, file;
+	bool shared, file, skip;
 	int ret = 0;
 
 	for (; addr < end && !ret; addr = next) {
@@ -647,14 +653,13 @@ static int dmem_copy_look(struct dmem_copy *c, unsigned long start,
 		next = min(end, vma->vm_end);
 		shared = dmem_shared(vma);
 		file = !shared && !vma_is_anonymous(vma);
-		if (whole && dmem_left_out(vma))
-			shared = file = false;
-		else if (dmem_refused(vma) || (!whole && dmem_left_out(vma)))
+		skip = whole && dmem_left_out(vma);
+		if (!skip && (dmem_refused(vma) || dmem_left_out(vma)))
 			ret = -EOPNOTSUPP;
 		mmap_read_unlock(c->src);
 
 		c->where = addr;
-		if (!ret && file)
+		if (!ret && file && !skip)
 			ret = dmem_break_out(c, addr, next);
 		if (!ret && shared && !whole)
 			ret = dmem_look_bytes(batches, c, addr + delta, addr,
@@ -694,10 +699,14 @@ static bool dmem_descends(struct vm_area_struct *dvma,
 	return true;
 }
 
-/* A VMA of mm, as fork would make it, for a part of svma; both locks held. */
+/*
+ * A VMA of mm, as fork would make it, for a part of svma; both locks held.
+ * With wipe nothing will be copied into it.
+ */
 struct vm_area_struct *dmem_fork_vma(struct mm_struct *mm,
 				     struct vm_area_struct *svma,
-				     unsigned long start, unsigned long end)
+				     unsigned long start, unsigned long end,
+				     bool wipe)
 {
 	unsigned long pages = (end - start) >> PAGE_SHIFT;
 	vm_flags_t flags = dmem_child_flags(svma);
@@ -718,7 +727,7 @@ struct vm_area_struct *dmem_fork_vma(struct mm_struct *mm,
 	vma->vm_page_prot = vm_get_page_prot(flags);
 	if (vma_dup_policy(svma, vma))
 		goto free;
-	if (flags & VM_WIPEONFORK)
+	if (wipe)
 		vma->anon_vma = NULL;
 	else if (anon_vma_fork(vma, svma))
 		goto policy;
@@ -743,6 +752,7 @@ static int dmem_share(struct mm_struct *dst, struct vm_area_struct *svma,
 		      unsigned long start, unsigned long end)
 {
 	struct vm_area_struct *dvma = dmem_cover(dst, start, end);
+	bool wipe = svma->vm_flags & VM_WIPEONFORK;
 	int ret;
 
 	if (dvma && dmem_descends(dvma, svma, start)) {
@@ -752,11 +762,11 @@ static int dmem_share(struct mm_struct *dst, struct vm_area_struct *svma,
 		ret = dmem_unmap(dst, start, end);
 		if (ret)
 			return ret;
-		dvma = dmem_fork_vma(dst, svma, start, end);
+		dvma = dmem_fork_vma(dst, svma, start, end, wipe);
 		if (IS_ERR(dvma))
 			return PTR_ERR(dvma);
 	}
-	if (!svma->anon_vma || svma->vm_flags & VM_WIPEONFORK)
+	if (!svma->anon_vma || wipe)
 		return 0;
 	vma_start_write(svma);
 	ret = copy_page_subrange(dvma, svma, start, end);
@@ -771,9 +781,9 @@ static int dmem_share(struct mm_struct *dst, struct vm_area_struct *svma,
 static int dmem_share_range(struct dmem_copy *c, unsigned long start,
 			    unsigned long end, bool whole)
 {
+	VMA_ITERATOR(vmi, c->src, start);
 	unsigned long addr = start, next;
 	struct vm_area_struct *vma;
-	VMA_ITERATOR(vmi, c->src, start);
 	int ret = 0;
 
 	for_each_vma_range(vmi, vma, end) {
@@ -792,7 +802,7 @@ static int dmem_share_range(struct dmem_copy *c, unsigned long start,
 			ret = dmem_share(c->dst, vma, addr, next);
 		else if (whole)
 			ret = dmem_map_new(c->dst, addr, next,
-				dmem_anon_flags(dmem_vma_prot(vma), false));
+					   dmem_vma_flags(vma));
 		if (ret)
 			break;
 		addr = next;
@@ -949,8 +959,8 @@ static bool dmem_can_share(const struct dmem_copy *c)
 static int dmem_may_replace(struct dmem_copy *c, unsigned long start,
 			    unsigned long end)
 {
-	struct vm_area_struct *vma;
 	VMA_ITERATOR(vmi, c->dst, start);
+	struct vm_area_struct *vma;
 	int ret = 0;
 
 	c->where = start;
@@ -1087,6 +1097,7 @@ int dmem_copy_whole(struct dmem_copy *c)
 		ret = dmem_fill_shared(c);
 		if (ret == -ENOMEM)
 			ret = DMEM_BROKEN;
+		c->pages = get_mm_rss(c->dst);
 	}
 	return ret;
 }

@@ -43,14 +43,15 @@ struct dmem_image {
 
 static int dmem_snap_vmas(struct mm_struct *mm, struct mm_struct *to)
 {
-	struct vm_area_struct *vma, *copy;
 	VMA_ITERATOR(vmi, mm, 0);
+	struct vm_area_struct *vma, *copy;
 	int ret;
 
 	for_each_vma(vmi, vma) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		copy = dmem_fork_vma(to, vma, vma->vm_start, vma->vm_end);
+		copy = dmem_fork_vma(to, vma, vma->vm_start, vma->vm_end,
+				     false);
 		if (IS_ERR(copy))
 			return PTR_ERR(copy);
 		if (!vma->anon_vma)	/* never touched: zeros */
@@ -103,6 +104,8 @@ free:
 /**
  * dmem_image_get - another reference to an image
  * @image: the image
+ *
+ * Return: @image.
  */
 struct dmem_image *dmem_image_get(struct dmem_image *image)
 {
@@ -127,6 +130,8 @@ void dmem_image_put(struct dmem_image *image)
 /**
  * dmem_image_mm - an image as the source of a COPY
  * @image: the image
+ *
+ * Return: its mm, for as long as the caller's reference lasts.
  */
 struct mm_struct *dmem_image_mm(struct dmem_image *image)
 {
@@ -134,8 +139,10 @@ struct mm_struct *dmem_image_mm(struct dmem_image *image)
 }
 
 /**
- * dmem_image_pages - pages that an image holds, shared ones included
+ * dmem_image_pages - how much an image holds
  * @image: the image
+ *
+ * Return: pages, shared ones included.
  */
 unsigned long dmem_image_pages(struct dmem_image *image)
 {
@@ -237,7 +244,7 @@ static void dmem_scan_pmd(struct dmem_scan *s, pmd_t *cpmd, pmd_t *ipmd,
 {
 	pmd_t cval, ival;
 	pte_t *cpte, *ipte;
-	spinlock_t *ptl;
+	spinlock_t *ptl;	/* of the child's table */
 	unsigned long addr = s->addr;
 
 again:

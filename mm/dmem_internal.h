@@ -45,7 +45,8 @@ struct page *dmem_pin_page(struct mm_struct *mm, unsigned long addr,
 			   unsigned int flags);
 struct vm_area_struct *dmem_fork_vma(struct mm_struct *mm,
 				     struct vm_area_struct *svma,
-				     unsigned long start, unsigned long end);
+				     unsigned long start, unsigned long end,
+				     bool wipe);
 
 /* No page: zeros. */
 static inline void *dmem_map(struct page *page)

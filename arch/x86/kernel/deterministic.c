@@ -207,7 +207,9 @@ int det_regs_fork(struct task_struct *task, struct det_regs *r)
 }
 
 /**
- * det_xstate_size - bytes of a task's extended state in standard format
+ * det_xstate_size - size of a task's extended state in standard format
+ *
+ * Return: bytes.
  */
 unsigned int det_xstate_size(void)
 {
@@ -274,6 +276,8 @@ int det_xstate_set(struct task_struct *task, struct det_regs *r,
  * det_syscall_kind - how did current enter the kernel?
  * @regs: its registers
  * @nr: the number it asked for
+ *
+ * Return: a call, or one of the entries that a space does not have.
  */
 enum det_entry det_syscall_kind(struct pt_regs *regs, long nr)
 {
