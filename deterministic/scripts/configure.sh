@@ -50,7 +50,7 @@ fi
 [ -z "$only_ask" ] || exit 1
 mv "$out/.wanted.new" "$out/.wanted"
 rm -f "$out/.configured"
-make -C "$B/linux" O="$out" ARCH=x86_64 KCONFIG_ALLCONFIG="$out/.wanted" allnoconfig
+make -C "${TREE:-$B/linux}" O="$out" ARCH=x86_64 KCONFIG_ALLCONFIG="$out/.wanted" allnoconfig
 not=$(missing)
 if [ -n "$not" ]; then
 	echo "these options are not as asked for: $not"
