@@ -219,7 +219,12 @@ test_panic()
 # Each complaint is found, and an innocent log is not one.
 test_log_check()
 {
-	echo 'random: crng init done, no warning' > log
+	cat > log <<-'END'
+		[ 0.0] Command line: page_table_check=on kmemleak=on WARNING
+		[ 0.1] random: crng init done, no warning, DEBUG: no bug
+		[ 0.2] traps: a[9] general protection fault ip:4011 sp:7ffd error:0
+		[ 0.3] kmemleak: Kernel memory leak detector initialized
+	END
 	"$here/log-check" log || return 1
 	while IFS= read -r line; do
 		echo "[ 1.0] $line" > log
@@ -242,7 +247,8 @@ test_log_check()
 		general protection fault: 0000
 		rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:
 		refcount_t: underflow; use-after-free.
-		page_table_check: BUG
+		kernel BUG at mm/page_table_check.c:100!
+		BUG kmalloc-64 (Not tainted): Poison overwritten
 	END
 	! "$here/log-check" --expect nothing-like-it log 2> e &&
 	has message e 'nothing matches'
