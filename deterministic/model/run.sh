@@ -1,0 +1,127 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Let spin look at every state of rendezvous.pml, and show that it finds each
+# fault that the model can be given. TAP; the order is that in which they end.
+#
+#	run.sh			all checks
+#	run.sh list		their names
+#	run.sh trail NAME	the last steps of one that has failed or found
+set -u -o pipefail
+
+OUT=${OUT:-../../build/model}
+cd "$(dirname "$0")" || exit 1
+
+# name | what spin must say, "" for no error | spin's -D | pan's cc | pan's | what
+checks() {
+	safety="-DSAFETY -DCOLLAPSE -DNOFAIR"
+	claim="-DCOLLAPSE -DNOFAIR"
+	coarse="-DCALLS=1 -DCOARSE"
+	cat <<EOT
+nested||$coarse -DNESTED -DNO_FREEZER|-O2 $safety||a child with a child of its own
+single||-DCALLS=1|-O2 $safety||two threads and a child
+ends||$coarse -DNO_FREEZER|-O1 -DNP $claim|-l|every run comes to an end
+lives||$coarse -DCLAIMS|-O1 $claim|-a -N lives|a started child runs, a wait for one that stopped ends
+condemned||$coarse -DCLAIMS -DSTAYS_FROZEN|-O1 $claim|-a -N condemned|a wait ends when the child is being killed, frozen or not
+EOT
+	[ -n "${FULL:-}" ] && cat <<EOT
+nested-frozen||$coarse -DNESTED|-O2 $safety||a child with a child, and the freezer
+twice||-DCALLS=2|-O2 $safety||two threads and a child, two rounds
+nested-ends||$coarse -DNESTED -DNO_FREEZER|-O2 -DNP $claim|-l|every run comes to an end, a child with a child
+EOT
+	while IFS='|' read -r fault says what; do
+		echo "$fault|$says|-DCALLS=1 -D$fault|-O0 $safety||$what"
+	done <<EOT
+M_STATE_LATE|invalid end state|the space says that it sleeps after it has looked
+M_START_UNLOCKED|invalid end state|a start without the lock
+M_WAIT_LATE|invalid end state|the parent looks before it is in the queue
+M_STOP_NO_WAKE|invalid end state|a stop that wakes nobody
+M_EXIT_NO_WAKE|invalid end state|an exit that wakes nobody
+M_RELEASE_NO_WAKE|invalid end state|the end of a call wakes no other
+M_CLAIM_BUSY|assertion violated|two calls on one child
+M_NO_REF|assertion violated|a call without a reference to the space
+M_NO_MM_REF|assertion violated|operations without a reference to the memory
+M_NO_IMAGE_REF|assertion violated|operations without a reference to the snapshot
+M_EXIT_NO_WAIT|assertion violated|a master that does not wait for its children
+EOT
+	cat <<EOT
+M_PARK_DEAF|non-progress cycle|$coarse -DM_PARK_DEAF|-O0 -DNP $claim|-l|a stopped space that ignores SIGKILL
+M_KILL_NO_WAKE|acceptance cycle|$coarse -DCLAIMS -DSTAYS_FROZEN -DM_KILL_NO_WAKE|-O0 $claim|-a -N condemned|a KILL that wakes nobody
+EOT
+}
+
+# The model checker of one check, in a folder of its own.
+build() {
+	rm -rf "${OUT:?}/$name"
+	mkdir -p "$OUT/$name" && cp rendezvous.pml "$OUT/$name" &&
+	cd "$OUT/$name" || return 1
+	# shellcheck disable=SC2086 # lists of words
+	spin $defs -a rendezvous.pml >spin.log 2>&1 || return 1
+	# shellcheck disable=SC2086
+	cc -w -DMEMLIM=3500 $cflags -o pan pan.c >cc.log 2>&1
+}
+
+# What pan has found: nothing, or the text of its error.
+verdict() {
+	if grep -q 'not completed\|too small' pan.log && ! grep -q '^pan:1:' pan.log
+	then
+		echo "not completed"
+	elif grep -q 'errors: 0' pan.log; then
+		echo ""
+	else
+		sed -n 's/^pan:1: *\(.*\) (at depth.*/\1/p' pan.log
+	fi
+}
+
+# One line of TAP. Status 1 if it is not as it should be.
+check() {
+	IFS='|' read -r name says defs cflags flags what <<<"$1"
+	begin=$(date +%s)
+	if ! build; then
+		echo "not ok - model: $name does not build, see $OUT/$name"
+		return 1
+	fi
+	# shellcheck disable=SC2086
+	./pan -n -b -m1000000 $flags >pan.log 2>&1
+	found=$(verdict)
+	states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' pan.log)
+	took="$states states, $(($(date +%s) - begin)) s"
+	if [ -z "$says" ] && [ -z "$found" ]; then
+		echo "ok - model: $what ($took)"
+	elif [ -n "$says" ] && [[ $found == *"$says"* ]]; then
+		echo "ok - model: fault is found: $what ($took)"
+	else
+		echo "not ok - model: $name: ${found:-no error} ($took)"
+		return 1
+	fi
+}
+
+trail() {
+	line=$(FULL=1 checks | grep "^$1|") || return 1
+	IFS='|' read -r name says defs cflags flags what <<<"$line"
+	cd "$OUT/$name" || return 1
+	# shellcheck disable=SC2086
+	spin $defs -t -p rendezvous.pml | tail -n "${LINES_OF_TRAIL:-80}"
+}
+
+case ${1:-} in
+check)
+	check "$2"
+	;;
+list)
+	FULL=1 checks | cut -d'|' -f1
+	;;
+trail)
+	trail "$2"
+	;;
+*)
+	if ! command -v spin >/dev/null || ! command -v cc >/dev/null; then
+		echo "1..0 # SKIP needs the packages spin and gcc"
+		exit 0
+	fi
+	mkdir -p "$OUT"
+	echo "TAP version 13"
+	echo "1..$(checks | wc -l)"
+	checks | tr '\n' '\0' | xargs -0 -P "$(nproc)" -n 1 nice "$0" check
+	;;
+esac
