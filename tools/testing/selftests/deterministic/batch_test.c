@@ -10,8 +10,8 @@
 #define LEN (PAGES * PAGE)
 
 /* Two places that nothing is mapped at, on either side. */
-#define HOLE 0x60000000UL
-#define OTHER 0x70000000UL
+#define HOLE 0x600000000UL
+#define OTHER 0x700000000UL
 
 /* What a child computes with, one step a start. */
 struct work {

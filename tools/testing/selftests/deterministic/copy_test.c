@@ -14,7 +14,7 @@
 #define LEN (PAGES * PAGE)
 
 /* Child addresses that the caller does not use. */
-#define THERE 0x30000000UL
+#define THERE 0x300000000UL
 
 FIXTURE(copy) {
 	char *arena;	/* LEN bytes, filled */
@@ -477,7 +477,7 @@ TEST_F(copy, bytes_back_into_shared_memory)
 
 TEST_F(copy, huge_pages)
 {
-	unsigned long there = 0x40000000UL, i;
+	unsigned long there = 0x400000000UL, i;
 	char *huge = map_huge(2 * HUGE), *back = map_rw(LEN);
 
 	for (i = 0; i < 2 * HUGE; i += PAGE)
@@ -509,11 +509,11 @@ TEST_F(copy, huge_pages_back)
 
 	fill(huge, HUGE, 3);
 	memset(back, 1, HUGE);
-	ASSERT_EQ(0, put_op(1, 0, op_copy(huge, 0x40000000UL, HUGE), NULL));
-	ASSERT_EQ(0, get_op(1, 0, op_copy(back, 0x40000000UL, HUGE), NULL));
+	ASSERT_EQ(0, put_op(1, 0, op_copy(huge, 0x400000000UL, HUGE), NULL));
+	ASSERT_EQ(0, get_op(1, 0, op_copy(back, 0x400000000UL, HUGE), NULL));
 	EXPECT_EQ(0, memcmp(back, huge, HUGE));
 	memset(huge, 0, HUGE);
-	EXPECT_EQ(byte_at(back), child_read(1, 0x40000000UL));
+	EXPECT_EQ(byte_at(back), child_read(1, 0x400000000UL));
 }
 
 /* --- Pages that are not there --- */
@@ -732,7 +732,7 @@ static void check_refused(struct __test_metadata *_metadata, char *bad,
 	long ret;
 
 	ASSERT_EQ(0, put_op(1, 0, op_copy(arena, THERE, LEN), NULL));
-	ret = put_op(1, 0, op_copy(bad, 0x40000000, PAGE), &st);
+	ret = put_op(1, 0, op_copy(bad, 0x400000000UL, PAGE), &st);
 	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, bad, ret, &st);
 	ret = put_op(1, 0, op_whole(), &st);
 	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, bad, ret, &st);

@@ -304,7 +304,7 @@ TEST_F(det, merge_matrix)
 
 /* --- Memory --- */
 
-#define THERE 0x40000000UL
+#define THERE 0x400000000UL
 
 static long reads_byte(void *arg)
 {
@@ -389,7 +389,7 @@ TEST_F(det, easter_egg)
 
 /* --- Bad pointers --- */
 
-#define BAD 0x50000000UL
+#define BAD 0x500000000UL
 
 static const __u64 bad[] = { BAD, USER_END, 1ULL << 63, -PAGE, -1ULL };
 

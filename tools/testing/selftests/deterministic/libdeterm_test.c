@@ -29,7 +29,7 @@ static unsigned long count_of(const char *name, unsigned long dflt)
 /* --- zero --- */
 
 #define MEGA 0x100000UL
-#define THERE 0x40000000UL
+#define THERE 0x400000000UL
 
 static long sums_up(void *arg)
 {

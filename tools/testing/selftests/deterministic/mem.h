@@ -46,13 +46,20 @@ BLOB(probe_code, PROBE_ASM);
 #define PF_USER 4
 #define PF_INSTR 16
 
+/*
+ * Where the probe lies in the child. All fixed addresses of these tests are
+ * above the heap, which may begin within a gigabyte of a static program.
+ */
+#define PROBE_AT 0x280000000UL
+#define PROBE_STACK_END (PROBE_AT + 2 * PAGE)
+
 /* Puts the probe and its stack into a child, new or not. */
 static inline long probe_into(__u64 child)
 {
 	struct det_op ops[] = {
-		op_zero(BLOB_CODE, PAGE, PROT_RWX),
-		op_copy(probe_code, BLOB_CODE, BLOB_SIZE(probe_code)),
-		op_zero(BLOB_DATA, BLOB_DATA_PAGES * PAGE, PROT_RW),
+		op_zero(PROBE_AT, PAGE, PROT_RWX),
+		op_copy(probe_code, PROBE_AT, BLOB_SIZE(probe_code)),
+		op_zero(PROBE_AT + PAGE, PAGE, PROT_RW),
 	};
 
 	return put_ops(child, 0, ops, ARRAY_SIZE(ops), NULL);
@@ -70,6 +77,8 @@ static inline int probe(__u64 child, enum probe what, __u64 addr, int val)
 	struct det_status st = {};
 	long ret;
 
+	regs.rip = PROBE_AT;
+	regs.rsp = PROBE_STACK_END;
 	regs.rdi = addr;
 	regs.rsi = val;
 	regs.rdx = what;

@@ -11,7 +11,7 @@
 #define LEN (PAGES * PAGE)
 
 /* Where the child's memory is. */
-#define THERE 0x30000000UL
+#define THERE 0x300000000UL
 
 #ifndef __NR_mseal
 #define __NR_mseal 462

@@ -8,7 +8,7 @@
 #include "mem.h"
 
 /* Where the spaces of these tests map things. */
-#define THERE 0x30000000UL
+#define THERE 0x300000000UL
 
 FIXTURE(self) {
 	char *a;	/* 4 pages, filled */
@@ -285,8 +285,12 @@ TEST_F(self, out_of_memory)
 {
 	struct rlimit lim = { 1UL << 32, 1UL << 32 };
 
+	ASSERT_EQ(0, self_put(op_zero(THERE + PAGE, PAGE, PROT_RW)));
+	store(THERE + PAGE, 'x');
 	ASSERT_EQ(0, setrlimit(RLIMIT_AS, &lim));
 	EXPECT_EQ(-ENOMEM, maps_too_much(NULL));
+	/* As after a mmap that failed, what was there is there. */
+	EXPECT_STREQ("rw-p", perm_at(getpid(), THERE + PAGE));
 	ASSERT_EQ(1, spawn(1, DET_START | DET_WAIT, maps_too_much, NULL,
 			   &self->st));
 	EXPECT_EQ(DET_KILLED, self->st.reason) print_status(&self->st);

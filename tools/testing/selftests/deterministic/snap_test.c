@@ -217,8 +217,8 @@ TEST_F(snap, not_after_an_error)
 	struct det_status st;
 	long ret;
 
-	ret = put_op(1, DET_SNAP, op_perm(0x70000000, PAGE, PROT_READ), &st);
-	EXPECT_OP_ERR_AT(EFAULT, 0, 0x70000000, ret, &st);
+	ret = put_op(1, DET_SNAP, op_perm(0x700000000UL, PAGE, PROT_READ), &st);
+	EXPECT_OP_ERR_AT(EFAULT, 0, 0x700000000UL, ret, &st);
 	EXPECT_EQ(-ENODATA, merge(self->a));
 }
 

@@ -11,7 +11,7 @@
 #define LEN (PAGES * PAGE)
 
 /* Where the child's memory is. */
-#define THERE 0x30000000UL
+#define THERE 0x300000000UL
 
 FIXTURE(zero) {
 	char *a;	/* LEN bytes, filled */
@@ -32,7 +32,7 @@ FIXTURE_TEARDOWN(zero)
 
 TEST_F(zero, new_memory)
 {
-	const __u64 at = 0x40000000;
+	const __u64 at = 0x400000000UL;
 
 	EXPECT_EQ(PROBE_FAULT, child_read(1, at));
 	ASSERT_EQ(0, put_op(1, 0, op_zero(at, LEN, PROT_RW), NULL));
