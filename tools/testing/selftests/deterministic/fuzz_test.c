@@ -28,12 +28,16 @@ BLOB(code_walk,
 	"mov %rbx, %rdi\n" ASM_DRET
 	"jmp 1b\n");
 
+struct answer {
+	struct det_status st;
+	long ret;
+};
+
 struct random {
 	pthread_t thread;
 	__u64 state;
-	__u64 answers;		/* of all calls, hashed */
 	long strange;		/* an error that the contract does not know */
-	bool alone;
+	struct answer *answers;	/* of one thread alone: one for each call */
 };
 
 static __u32 next(struct random *r)
@@ -94,16 +98,6 @@ static bool known(long ret)
 	return false;
 }
 
-static void remember(struct random *r, long ret, const struct det_status *st)
-{
-	const unsigned char *p = (const void *)st;
-	int i;
-
-	r->answers = (r->answers ^ ret) * 0x100000001b3ULL;
-	for (i = 0; i < sizeof(*st); i++)
-		r->answers = (r->answers ^ p[i]) * 0x100000001b3ULL;
-}
-
 static long make_walker(__u64 child)
 {
 	struct det_op op = op_zero(ARENA, ARENA_PAGES * PAGE, PROT_RW);
@@ -112,7 +106,7 @@ static long make_walker(__u64 child)
 	       put_op(child, DET_SNAP, op, NULL);
 }
 
-static void one_call(struct random *r)
+static void one_call(struct random *r, struct answer *answer)
 {
 	static const __u64 flags[] = { 0, DET_START, DET_START | DET_WAIT };
 	struct det_op ops[4] = {};
@@ -131,7 +125,7 @@ static void one_call(struct random *r)
 			ops[i] = some_op(r, put);
 		if (put && next(r) % 4 == 0)
 			f |= DET_SNAP;
-		if (!r->alone && next(r) % 4 == 0)
+		if (!answer && next(r) % 4 == 0)
 			f = DET_NOWAIT;
 		ret = put ? put_ops(child, f, ops, nr, &st) :
 			    get_ops(child, f, ops, nr, &st);
@@ -141,8 +135,8 @@ static void one_call(struct random *r)
 		fprintf(stderr, "# error %ld\n", ret);
 		print_status(&st);
 	}
-	if (r->alone)
-		remember(r, ret, &st);
+	if (answer)
+		*answer = (struct answer){ st, ret };
 }
 
 static void *many_calls(void *arg)
@@ -151,7 +145,7 @@ static void *many_calls(void *arg)
 	int i;
 
 	for (i = 0; i < CALLS; i++)
-		one_call(r);
+		one_call(r, r->answers ? r->answers + i : NULL);
 	return NULL;
 }
 
@@ -169,9 +163,12 @@ static void kill_all(void)
 		kill_child(i);
 }
 
-static __u64 alone(struct __test_metadata *_metadata, __u64 seed)
+static struct answer first[CALLS], second[CALLS];
+
+static void alone(struct __test_metadata *_metadata, __u64 seed,
+		  struct answer *answers)
 {
-	struct random r = { .state = seed, .alone = true };
+	struct random r = { .state = seed, .answers = answers };
 	int i;
 
 	map_arena();
@@ -180,18 +177,27 @@ static __u64 alone(struct __test_metadata *_metadata, __u64 seed)
 	many_calls(&r);
 	EXPECT_EQ(0, r.strange);
 	kill_all();
-	return r.answers;
 }
 
 /* The same calls, the same answers. */
 TEST(one_thread)
 {
-	__u64 seed, answers;
+	__u64 seed;
+	int i;
 
 	NEED_CALLS();
 	for (seed = 1; seed <= 3; seed++) {
-		answers = alone(_metadata, seed);
-		EXPECT_EQ(answers, alone(_metadata, seed));
+		alone(_metadata, seed, first);
+		alone(_metadata, seed, second);
+		for (i = 0; i < CALLS; i++) {
+			ASSERT_EQ(first[i].ret, second[i].ret);
+			ASSERT_EQ(0, memcmp(&first[i], &second[i],
+					    sizeof(first[i]))) {
+				TH_LOG("call %d", i);
+				print_status(&first[i].st);
+				print_status(&second[i].st);
+			}
+		}
 	}
 }
 

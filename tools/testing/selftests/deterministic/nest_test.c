@@ -150,6 +150,44 @@ TEST(errors_shown_to_a_space)
 	EXPECT_RET(0, &st);
 }
 
+/*
+ * Whether a child that was started has stopped by the time the call returns
+ * is a matter of luck: the status says RUNNING always.
+ */
+static long start_often(void *arg)
+{
+	struct det_status st;
+	long i;
+
+	if (make_blob(CHILD, code_write, BLOB_SIZE(code_write)))
+		return -1;
+	for (i = 0; i < 300; i++) {
+		struct user_regs_struct regs = blob_regs();
+
+		if (put_regs(CHILD, &regs, DET_START, &st) ||
+		    st.reason != DET_RUNNING)
+			return -2 - i;
+		if (get_stop(CHILD, &st) || st.reason != DET_SYSCALL)
+			return -1000 - i;
+		if (get_flags(CHILD, DET_START, &st) ||
+		    st.reason != DET_RUNNING)
+			return -2000 - i;
+	}
+	return 0;
+}
+
+TEST(started_says_running)
+{
+	struct det_status st;
+
+	NEED_CALLS();
+	EXPECT_EQ(0, start_often(NULL));
+	EXPECT_EQ(0, kill_child(CHILD));
+	ASSERT_EQ(1, spawn(CHILD, DET_START | DET_WAIT, start_often, NULL,
+			   &st));
+	EXPECT_RET(0, &st);
+}
+
 /* A space may supervise another one's system calls. */
 static long serve(void *arg)
 {
