@@ -2,11 +2,20 @@
 /*
  * COPY, ZERO, PERM, SNAP and MERGE in a pseudo-random order, between mmap,
  * mremap, mprotect and fork of the caller's own, on a few pages of a caller and
- * two children. A model of arrays says what each page must hold and allow.
+ * two children. A model of arrays says what each page must hold and allow. The
+ * kernel meanwhile swaps pages out, joins equal ones (KSM), moves them about
+ * and makes huge ones.
+ *
+ * A page of the model is one page, or a part of a huge one (variants).
  *
  * DET_TEST_STEPS and DET_TEST_SEED in the environment: more of it.
  */
 #include "mem.h"
+
+/* For headers that are older. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 #define PAGES 12
 #define KIDS 2
@@ -16,6 +25,7 @@ struct page {
 	bool mapped;
 	int prot;
 	__u64 val;
+	__u64 file;	/* of the caller: what its file has there, 0: no file */
 };
 
 struct side {
@@ -24,6 +34,8 @@ struct side {
 
 static struct {
 	char *base;		/* the same place on all sides */
+	size_t unit;		/* the size of a page of the model */
+	int fd;			/* PAGES units, each with its number in front */
 	struct side caller, kid[KIDS], image[KIDS];
 	bool snapped[KIDS];
 	__u64 rnd;
@@ -37,7 +49,7 @@ static unsigned int any(unsigned int n)
 
 static char *page_at(unsigned int i)
 {
-	return m.base + i * PAGE;
+	return m.base + i * m.unit;
 }
 
 static int any_prot(void)
@@ -60,18 +72,26 @@ static void step_write(void)
 	*(__u64 *)page_at(i) = p->val;
 }
 
+/* Anonymous memory, a file's, or none. */
 static void step_mmap(void)
 {
-	unsigned int i = any(PAGES), n = 1 + any(PAGES - i), j;
-	bool unmap = any(2);
+	unsigned int i = any(PAGES), n = 1 + any(PAGES - i), j, what = any(3);
+	struct page page = { .mapped = what, .prot = PROT_RW };
 
-	if (unmap)
-		munmap(page_at(i), n * PAGE);
-	else
-		map_at(page_at(i), n * PAGE, PROT_RW,
+	if (what == 1)
+		map_at(page_at(i), n * m.unit, PROT_RW,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1);
-	for (j = i; j < i + n; j++)
-		m.caller.page[j] = (struct page){ !unmap, PROT_RW, 0 };
+	else if (what == 2 && mmap(page_at(i), n * m.unit, PROT_RW,
+				   MAP_PRIVATE | MAP_FIXED, m.fd,
+				   i * m.unit) == MAP_FAILED)
+		abort();
+	else if (!what)
+		munmap(page_at(i), n * m.unit);
+	for (j = i; j < i + n; j++) {
+		page.file = what == 2 ? 0xf11e0000 + j : 0;
+		page.val = page.file;
+		m.caller.page[j] = page;
+	}
 }
 
 static void step_mprotect(void)
@@ -82,7 +102,7 @@ static void step_mprotect(void)
 	if (!p->mapped)
 		return;
 	p->prot = any_prot();
-	if (mprotect(page_at(i), PAGE, p->prot))
+	if (mprotect(page_at(i), m.unit, p->prot))
 		abort();
 }
 
@@ -93,35 +113,47 @@ static void step_mremap(void)
 
 	if (i == j || !m.caller.page[i].mapped)
 		return;
-	if (mremap(page_at(i), PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+	if (mremap(page_at(i), m.unit, m.unit, MREMAP_MAYMOVE | MREMAP_FIXED,
 		   page_at(j)) == MAP_FAILED)
 		abort();
 	m.caller.page[j] = m.caller.page[i];
 	m.caller.page[i].mapped = false;
 }
 
-/* Pages that a process of its own shares for a while, or that go away. */
+/* What changes nothing that can be seen, but with MADV_DONTNEED. */
 static void step_disturb(void)
 {
-	unsigned int i = any(PAGES);
+	struct page *p = &m.caller.page[any(PAGES)];
+	char *at = page_at(p - m.caller.page);
 	pid_t pid;
 
-	switch (any(4)) {
+	switch (any(8)) {
 	case 0:
 		pid = fork();
 		if (!pid)
 			_exit(0);
 		waitpid(pid, NULL, 0);
 		break;
-	case 1:
+	case 1 ... 2:
 		swap_out();
 		break;
-	case 2:
-		madvise(m.base, PAGES * PAGE, MADV_MERGEABLE);
-		break;
 	case 3:
-		if (!madvise(page_at(i), PAGE, MADV_DONTNEED))
-			m.caller.page[i].val = 0;
+		madvise(m.base, PAGES * m.unit, MADV_MERGEABLE);
+		break;
+	case 4:
+		if (any(2))
+			madvise(at, m.unit, MADV_UNMERGEABLE);
+		break;
+	case 5:
+		write_file("/proc/sys/vm/compact_memory", "1", 1, 0);
+		break;
+	case 6:
+		madvise(m.base, PAGES * m.unit, MADV_HUGEPAGE);
+		madvise(m.base, PAGES * m.unit, MADV_COLLAPSE);
+		break;
+	case 7:
+		if (!madvise(at, m.unit, MADV_DONTNEED))
+			p->val = p->file;
 		break;
 	}
 }
@@ -138,19 +170,22 @@ static bool came(long ret, long want, const char *what)
 /* Some pages from one side to the other, perhaps to another place. */
 static bool step_copy(unsigned int k)
 {
-	unsigned int i = any(PAGES), n = 1 + any(PAGES - i);
+	unsigned int i = any(PAGES), n = 1 + any(PAGES - i), x;
 	unsigned int j = any(2) ? i : any(PAGES - n + 1);
 	struct side *to = any(2) ? &m.caller : &m.kid[k];
 	struct side *from = to == &m.caller ? &m.kid[k] : &m.caller;
 	long ret;
 
-	memmove(&to->page[j], &from->page[i], n * sizeof(struct page));
+	for (x = 0; x < n; x++) {
+		to->page[j + x] = from->page[i + x];
+		to->page[j + x].file = 0;
+	}
 	if (to == &m.caller)
 		ret = get_op(k, 0, op_copy(page_at(j), addr_of(page_at(i)),
-					   n * PAGE), NULL);
+					   n * m.unit), NULL);
 	else
 		ret = put_op(k, 0, op_copy(page_at(i), addr_of(page_at(j)),
-					   n * PAGE), NULL);
+					   n * m.unit), NULL);
 	return came(ret, 0, to == &m.caller ? "COPY out" : "COPY in");
 }
 
@@ -159,7 +194,7 @@ static bool step_image(unsigned int k)
 	unsigned int i = any(PAGES), n = 1 + any(PAGES - i);
 	long ret;
 
-	ret = get_op(k, 0, op_image(page_at(i), addr_of(page_at(i)), n * PAGE),
+	ret = get_op(k, 0, op_image(page_at(i), addr_of(page_at(i)), n * m.unit),
 		     NULL);
 	if (!m.snapped[k])
 		return came(ret, -ENODATA, "IMAGE");
@@ -172,10 +207,10 @@ static bool step_zero(unsigned int k)
 	unsigned int i = any(PAGES), n = 1 + any(PAGES - i), j;
 	struct side *to = any(3) ? &m.kid[k] : &m.caller;
 	int prot = any_prot();
-	struct det_op op = op_zero(addr_of(page_at(i)), n * PAGE, prot);
+	struct det_op op = op_zero(addr_of(page_at(i)), n * m.unit, prot);
 
 	for (j = i; j < i + n; j++)
-		to->page[j] = (struct page){ prot != PROT_NONE, prot, 0 };
+		to->page[j] = (struct page){ prot != PROT_NONE, prot };
 	return came(to == &m.caller ? get_op(k, 0, op, NULL) :
 				      put_op(k, 0, op, NULL), 0, "ZERO");
 }
@@ -185,7 +220,7 @@ static bool step_perm(unsigned int k)
 	unsigned int i = any(PAGES), n = 1 + any(PAGES - i), j;
 	struct side *to = any(3) ? &m.kid[k] : &m.caller;
 	int prot = any_prot();
-	struct det_op op = op_perm(addr_of(page_at(i)), n * PAGE, prot);
+	struct det_op op = op_perm(addr_of(page_at(i)), n * m.unit, prot);
 	struct det_status st;
 	long ret, want = 0;
 
@@ -260,7 +295,7 @@ static bool step_merge(unsigned int k)
 	struct det_status st;
 	__u64 was;
 
-	ret = get_op(k, 0, op_merge(page_at(i), n * PAGE,
+	ret = get_op(k, 0, op_merge(page_at(i), n * m.unit,
 				    policy | DET_MERGE_GRANULE_8), &st);
 	/* With both, either may be said. */
 	if (want == -EFAULT && ret == -DET_ECONFLICT && !policy && conflicts)
@@ -399,15 +434,24 @@ static bool kid_agrees(unsigned int k)
 	return true;
 }
 
-static void prepare(__u64 seed)
+static void prepare(__u64 seed, size_t unit)
 {
 	unsigned int i;
+	__u64 val;
 
 	memset(&m, 0, sizeof(m));
 	m.rnd = seed * 2 + 1;
-	m.base = map_rw(PAGES * PAGE);
-	for (i = 0; i < PAGES; i++)
-		m.caller.page[i] = (struct page){ true, PROT_RW, 0 };
+	m.unit = unit;
+	m.base = unit == PAGE ? map_rw(PAGES * PAGE) : map_huge(PAGES * unit);
+	m.fd = memfd_create("random_test", MFD_CLOEXEC);
+	if (ftruncate(m.fd, PAGES * unit))
+		abort();
+	for (i = 0; i < PAGES; i++) {
+		m.caller.page[i] = (struct page){ true, PROT_RW };
+		val = 0xf11e0000 + i;
+		if (pwrite(m.fd, &val, 8, i * unit) != 8)
+			abort();
+	}
 	for (i = 0; i < KIDS; i++)
 		if (put_flags(i, 0, NULL))
 			abort();
@@ -420,24 +464,41 @@ static unsigned long number(const char *name, unsigned long dflt)
 	return s ? strtoul(s, NULL, 0) : dflt;
 }
 
+#define KSM "/sys/kernel/mm/ksm/"
+
 FIXTURE(random) {
 	pid_t pid[KIDS];
 };
 
 FIXTURE_VARIANT(random) {
 	unsigned long seed;
+	size_t unit;
 };
 
-FIXTURE_VARIANT_ADD(random, seed_1) {
+FIXTURE_VARIANT_ADD(random, pages_1) {
 	.seed = 1,
+	.unit = PAGE,
 };
 
-FIXTURE_VARIANT_ADD(random, seed_2) {
+FIXTURE_VARIANT_ADD(random, pages_2) {
 	.seed = 2,
+	.unit = PAGE,
 };
 
-FIXTURE_VARIANT_ADD(random, seed_3) {
+FIXTURE_VARIANT_ADD(random, pages_3) {
 	.seed = 3,
+	.unit = PAGE,
+};
+
+/* A huge page is a third of all, or it is two. */
+FIXTURE_VARIANT_ADD(random, parts_of_huge_pages) {
+	.seed = 4,
+	.unit = HUGE / 4,
+};
+
+FIXTURE_VARIANT_ADD(random, huge_pages) {
+	.seed = 5,
+	.unit = 2 * HUGE,
 };
 
 FIXTURE_SETUP(random)
@@ -445,8 +506,12 @@ FIXTURE_SETUP(random)
 	unsigned int k;
 
 	NEED_CALLS();
-	enter_cgroup();		/* as far as possible */
-	prepare(variant->seed + number("DET_TEST_SEED", 0));
+	/* All of these as far as possible; root's affair. */
+	enter_cgroup();
+	write_file(KSM "pages_to_scan", "1000", 4, 0);
+	write_file(KSM "sleep_millisecs", "1", 1, 0);
+	write_file(KSM "run", "1", 1, 0);
+	prepare(variant->seed + number("DET_TEST_SEED", 0), variant->unit);
 	for (k = 0; k < KIDS; k++) {
 		self->pid[k] = space_pid(getpid(), k);
 		ASSERT_NE(0, self->pid[k]);
@@ -459,12 +524,14 @@ FIXTURE_TEARDOWN(random)
 
 	for (k = 0; k < KIDS; k++)
 		kill_child(k);
+	write_file(KSM "run", "0", 1, 0);
 	leave_cgroup();
 }
 
 TEST_F_TIMEOUT(random, against_a_model, 3600)
 {
-	unsigned long i, n = number("DET_TEST_STEPS", 600);
+	unsigned long i, n = number("DET_TEST_STEPS",
+				    variant->unit == PAGE ? 600 : 150);
 	unsigned int k;
 
 	for (i = 0; i < n; i++) {
