@@ -14,10 +14,17 @@
 
 #include "common.h"
 
-const char *option_mode = "spaces";
-const char *option_workers = "4";
-
 static const char *program_name = "";
+
+static const char *option_mode = "spaces";
+static const char *option_workers = "4";
+
+static const struct option_spec worker_options[] = {
+	{ "mode", "MODE", "spaces (default), pthreads or serial", &option_mode },
+	{ "workers", "N", "how many share the work (default 4)",
+	  &option_workers },
+	{ NULL, NULL, NULL, NULL }
+};
 
 void die(const char *format, ...)
 {
@@ -32,11 +39,9 @@ void die(const char *format, ...)
 	exit(STATUS_TROUBLE);
 }
 
-static void print_help(const struct program *program)
+static void print_options(const struct option_spec *o)
 {
-	printf("Usage: %s [options] %s\n\n%s\n\nOptions:\n", program->name,
-	       program->arguments, program->about);
-	for (const struct option_spec *o = program->options; o->name; o++) {
+	for (; o->name; o++) {
 		char left[40];
 
 		snprintf(left, sizeof(left), "--%s%s%s", o->name,
@@ -44,14 +49,24 @@ static void print_help(const struct program *program)
 			 o->value_name ? o->value_name : "");
 		printf("  %-22s %s\n", left, o->help);
 	}
+}
+
+static void print_help(const struct program *program)
+{
+	printf("Usage: %s [options] %s\n\n%s\n\nOptions:\n", program->name,
+	       program->arguments, program->about);
+	if (program->has_workers)
+		print_options(worker_options);
+	print_options(program->options);
 	printf("  %-22s %s\n", "--help", "this text");
 }
 
-static void set_option(const struct program *program, const char *arg)
+/* False if @arg is none of these. */
+static bool set_option(const struct option_spec *o, const char *arg)
 {
 	size_t len = strcspn(arg, "=");
 
-	for (const struct option_spec *o = program->options; o->name; o++) {
+	for (; o->name; o++) {
 		if (strlen(o->name) != len || memcmp(o->name, arg, len) != 0)
 			continue;
 		if (!o->value_name && arg[len] == '=')
@@ -60,9 +75,9 @@ static void set_option(const struct program *program, const char *arg)
 			die("--%s needs a value: --%s=%s", o->name, o->name,
 			    o->value_name);
 		*o->value = o->value_name ? arg + len + 1 : "";
-		return;
+		return true;
 	}
-	die("no such option: --%s (see %s --help)", arg, program->name);
+	return false;
 }
 
 int parse_options(const struct program *program, int argc, char **argv)
@@ -77,10 +92,13 @@ int parse_options(const struct program *program, int argc, char **argv)
 			print_help(program);
 			exit(STATUS_OK);
 		}
-		if (strncmp(argv[i], "--", 2) != 0)
-			die("no such option: %s (see %s --help)", argv[i],
-			    program->name);
-		set_option(program, argv[i] + 2);
+		if (strncmp(argv[i], "--", 2) == 0 &&
+		    (set_option(program->options, argv[i] + 2) ||
+		     (program->has_workers &&
+		      set_option(worker_options, argv[i] + 2))))
+			continue;
+		die("no such option: %s (see %s --help)", argv[i],
+		    program->name);
 	}
 	return i;
 }
@@ -98,6 +116,13 @@ uint64_t parse_number(const char *what, const char *text, uint64_t low,
 		die("%s must be a number from %llu to %llu, not '%s'", what,
 		    (unsigned long long)low, (unsigned long long)high, text);
 	return value;
+}
+
+void check_md5(const char *text)
+{
+	if (strlen(text) != 32 || strspn(text, "0123456789abcdefABCDEF") != 32)
+		die("an MD5 has 32 hexadecimal digits, which '%s' has not",
+		    text);
 }
 
 void *allocate(size_t nr, size_t size)
@@ -137,7 +162,7 @@ struct text read_file(const char *name)
 	return text;
 }
 
-enum mode chosen_mode(void)
+enum run_mode chosen_mode(void)
 {
 	static const char *const name[] = { "spaces", "pthreads", "serial" };
 
@@ -221,7 +246,7 @@ static void fork_spaces(unsigned int n, void (*work)(unsigned int, void *),
 	}
 }
 
-unsigned int run_workers(enum mode mode, unsigned int n,
+unsigned int run_workers(enum run_mode mode, unsigned int n,
 			 void (*work)(unsigned int worker, void *arg),
 			 void *arg, unsigned int merge_flags, FILE *report)
 {

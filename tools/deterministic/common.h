@@ -38,12 +38,14 @@ struct option_spec {
  * @arguments: what may follow the options, or ""
  * @about: what it does, one or more lines
  * @options: ends with an empty one
+ * @has_workers: it has --mode and --workers as well
  */
 struct program {
 	const char *name;
 	const char *arguments;
 	const char *about;
 	const struct option_spec *options;
+	bool has_workers;
 };
 
 /* Reads the options; returns the index of the first argument behind them. */
@@ -52,6 +54,9 @@ int parse_options(const struct program *program, int argc, char **argv);
 /* A whole number from @low to @high, or the end of the program. */
 uint64_t parse_number(const char *what, const char *text, uint64_t low,
 		      uint64_t high);
+
+/* 32 hexadecimal digits, or the end of the program. */
+void check_md5(const char *text);
 
 /* One line to stderr; then the program ends with STATUS_TROUBLE. */
 __attribute__((noreturn, format(printf, 1, 2)))
@@ -67,18 +72,10 @@ struct text {
 
 struct text read_file(const char *name);
 
-/* The two options that all programs have, with what they are if not given. */
-extern const char *option_mode;
-extern const char *option_workers;
+enum run_mode { MODE_SPACES, MODE_PTHREADS, MODE_SERIAL };
 
-#define COMMON_OPTIONS \
-	{ "mode", "MODE", "spaces (default), pthreads or serial", &option_mode }, \
-	{ "workers", "N", "how many share the work (default 4)", &option_workers }
-
-enum mode { MODE_SPACES, MODE_PTHREADS, MODE_SERIAL };
-
-/* Those two options, understood. */
-enum mode chosen_mode(void);
+/* The two options of all programs with workers, understood. */
+enum run_mode chosen_mode(void);
 unsigned int chosen_workers(void);
 
 /*
@@ -90,7 +87,7 @@ unsigned int chosen_workers(void);
  * returns how many. With @report NULL, that is the end of the program.
  * @merge_flags are of DET_MERGE_*.
  */
-unsigned int run_workers(enum mode mode, unsigned int n,
+unsigned int run_workers(enum run_mode mode, unsigned int n,
 			 void (*work)(unsigned int worker, void *arg),
 			 void *arg, unsigned int merge_flags, FILE *report);
 

@@ -77,7 +77,7 @@ static void subtract_rows(unsigned int w, void *arg)
 			subtract_row(lu, i, k, lu->last, lu->n);
 }
 
-static void decompose(struct lu *lu, enum mode mode, size_t block)
+static void decompose(struct lu *lu, enum run_mode mode, size_t block)
 {
 	for (; lu->first < lu->n; lu->first = lu->last) {
 		lu->last = lu->n - lu->first < block ? lu->n : lu->first + block;
@@ -96,7 +96,6 @@ static const char *option_block = "64";
 static const char *option_check;
 
 static const struct option_spec options[] = {
-	COMMON_OPTIONS,
 	{ "size", "N", "rows and columns (default 256)", &option_size },
 	{ "block", "N", "columns between two joins (default 64)",
 	  &option_block },
@@ -108,13 +107,13 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dlu", "",
 	"Decomposes a matrix of the same numbers in every run into L and U, and prints\n"
-	"a checksum of the two. The status is 1 if --check finds them wrong.", options
+	"a checksum of the two. The status is 1 if --check finds them wrong.", options, true
 };
 
 int main(int argc, char **argv)
 {
 	int i = parse_options(&program, argc, argv);
-	enum mode mode = chosen_mode();
+	enum run_mode mode = chosen_mode();
 	struct lu lu = { .workers = chosen_workers() }, right;
 	size_t block;
 

@@ -48,7 +48,6 @@ static const char *option_size = "192";
 static const char *option_check;
 
 static const struct option_spec options[] = {
-	COMMON_OPTIONS,
 	{ "size", "N", "rows and columns (default 192)", &option_size },
 	{ "check", NULL, "compare with the sequential program's product",
 	  &option_check },
@@ -58,13 +57,13 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dmatmul", "",
 	"Multiplies two matrices of the same numbers in every run, and prints a\n"
-	"checksum of the product. The status is 1 if --check finds it wrong.", options
+	"checksum of the product. The status is 1 if --check finds it wrong.", options, true
 };
 
 int main(int argc, char **argv)
 {
 	int i = parse_options(&program, argc, argv);
-	enum mode mode = chosen_mode();
+	enum run_mode mode = chosen_mode();
 	struct product p = { .workers = chosen_workers() };
 	double *right;
 

@@ -160,8 +160,7 @@ static struct md5 parse_md5(const char *hex)
 	unsigned char bytes[16];
 	struct md5 sum;
 
-	if (strlen(hex) != 32 || strspn(hex, "0123456789abcdefABCDEF") != 32)
-		die("an MD5 has 32 hexadecimal digits, which '%s' has not", hex);
+	check_md5(hex);
 	for (int i = 0; i < 16; i++) {
 		char digits[3] = { hex[2 * i], hex[2 * i + 1], '\0' };
 
@@ -171,7 +170,7 @@ static struct md5 parse_md5(const char *hex)
 	return sum;
 }
 
-static uint64_t find_text(struct search *search, enum mode mode,
+static uint64_t find_text(struct search *search, enum run_mode mode,
 			  unsigned int workers)
 {
 	while (search->first < search->total) {
@@ -188,7 +187,6 @@ static const char *option_alphabet = "abcdefghijklmnopqrstuvwxyz";
 static const char *option_length = "4";
 
 static const struct option_spec options[] = {
-	COMMON_OPTIONS,
 	{ "alphabet", "LETTERS", "what texts are made of (default a to z)",
 	  &option_alphabet },
 	{ "length", "N", "letters a text has at most (default 4)",
@@ -199,13 +197,13 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dmd5", "MD5",
 	"Searches for a text whose MD5 is MD5 (32 hexadecimal digits). The status\n"
-	"is 1 if there is none.", options
+	"is 1 if there is none.", options, true
 };
 
 int main(int argc, char **argv)
 {
 	int i = parse_options(&program, argc, argv);
-	enum mode mode = chosen_mode();
+	enum run_mode mode = chosen_mode();
 	unsigned int workers = chosen_workers();
 	static struct search search;
 	char text[MAX_LENGTH];

@@ -30,7 +30,6 @@ static void count(unsigned int w, void *arg)
 static const char *option_times = "5000000";
 
 static const struct option_spec options[] = {
-	COMMON_OPTIONS,
 	{ "times", "N", "how often each counts (default 5000000)",
 	  &option_times },
 	{ NULL, NULL, NULL, NULL }
@@ -39,13 +38,13 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"drace", "",
 	"Workers (at most 5) count in the elements of an array, each in its own, and\n"
-	"by mistake all in element 5. Prints what became of it.", options
+	"by mistake all in element 5. Prints what became of it.", options, true
 };
 
 int main(int argc, char **argv)
 {
 	int i = parse_options(&program, argc, argv);
-	enum mode mode = chosen_mode();
+	enum run_mode mode = chosen_mode();
 	unsigned int workers = chosen_workers();
 	int times = parse_number("--times", option_times, 0, 1 << 28);
 

@@ -167,7 +167,6 @@ static void write_lines(const struct sort *sort, size_t size, const char *name)
 static const char *option_output;
 
 static const struct option_spec options[] = {
-	COMMON_OPTIONS,
 	{ "output", "FILE", "where to write (default: standard output)",
 	  &option_output },
 	{ NULL, NULL, NULL, NULL }
@@ -176,13 +175,13 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dsort", "[FILE]",
 	"Sorts the lines of FILE (standard input if it is - or missing) by their\n"
-	"bytes, as LC_ALL=C sort does.", options
+	"bytes, as LC_ALL=C sort does.", options, true
 };
 
 int main(int argc, char **argv)
 {
 	int i = parse_options(&program, argc, argv);
-	enum mode mode = chosen_mode();
+	enum run_mode mode = chosen_mode();
 	struct sort sort = { .workers = chosen_workers(), .width = 1 };
 	struct text text;
 	struct line *swap;

@@ -217,13 +217,15 @@ static double median(double *x, unsigned int nr)
 }
 
 static void check_result(const struct job *job, const struct result *result,
-			 enum mode mode, unsigned int cpus)
+			 enum run_mode mode, unsigned int cpus)
 {
+	bool right = is_same(result, &job->right);
 	char what[128];
 
-	if (job->race ? WIFEXITED(result->status) &&
-			WEXITSTATUS(result->status) == STATUS_OK :
-			is_same(result, &job->right))
+	if (job->race)
+		right = WIFEXITED(result->status) &&
+			WEXITSTATUS(result->status) == STATUS_OK;
+	if (right)
 		return;
 	snprintf(what, sizeof(what), "%s on %u CPUs, status %#x, %s",
 		 mode == MODE_SPACES ? "spaces" : "pthreads", cpus,
@@ -327,9 +329,10 @@ static void run_job(struct job *job, const char *file)
 
 	if (!job->race) {
 		job->right = run_once(job, "serial", 1, &seconds, &text);
-		if (!WIFEXITED(job->right.status) ||
-		    WEXITSTATUS(job->right.status) == STATUS_TROUBLE)
+		if (!WIFEXITED(job->right.status))
 			die("%s has failed", job->program);
+		if (WEXITSTATUS(job->right.status) == STATUS_TROUBLE)
+			exit(STATUS_TROUBLE);	/* it has said why */
 		if (job == &jobs[SORT])
 			check_sort(job, file, &text);
 		free(text.data);
@@ -340,7 +343,7 @@ static void run_job(struct job *job, const char *file)
 		wrong(job, "spaces had more than one result");
 }
 
-static void print_seconds(const struct job *job, enum mode mode)
+static void print_seconds(const struct job *job, enum run_mode mode)
 {
 	for (unsigned int i = 0; i < nr_cpu_counts; i++)
 		printf("%8.3f", job->seconds[mode][i]);
@@ -444,7 +447,7 @@ static const struct program program = {
 	"Sorts FILE, searches for a text by its MD5, multiplies and decomposes matrices,\n"
 	"and runs a program with a race: each with pthreads and in spaces, several times\n"
 	"on several numbers of CPUs. The status is 1 if a result was wrong, or if spaces\n"
-	"had more than one.", options
+	"had more than one.", options, false
 };
 
 static void set_arguments(const char *file)
@@ -467,6 +470,9 @@ int main(int argc, char **argv)
 
 	if (argc - i != 1)
 		die("one FILE is needed (see det-main-job --help)");
+	check_md5(option_md5);
+	if (access(argv[i], R_OK) < 0)
+		die("%s: %s", argv[i], strerror(errno));
 	runs = parse_number("--runs", option_runs, 1, MAX_RUNS);
 	time_limit = parse_number("--limit", option_limit, 1, 86400);
 	if (det_version() < 0)

@@ -167,6 +167,34 @@ example_says()
 	diff "$work/got" "$work/want"
 }
 
+# main_job_with PROGRAM SCRIPT: runs with SCRIPT in place of PROGRAM
+main_job_with()
+{
+	rm -rf "$work/fake"
+	cp -r "$bin" "$work/fake"
+	printf '#!/bin/sh\n%s\n' "$2" > "$work/fake/$1"
+	"$work/fake/det-main-job" --runs=2 --cpus=1 "$work/in/text"
+}
+
+test_main_job()
+{
+	[ "$1" = spaces ] || return
+	check "det-main-job" \
+		"$bin/det-main-job" --runs=1 --cpus=1 "$work/in/text"
+	# shellcheck disable=SC2016 # the script's shell
+	check "det-main-job, two results in spaces" \
+		status 1 main_job_with drace 'echo $$'
+	check "det-main-job, an unsorted file" status 1 \
+		main_job_with dsort "cat '$work/in/text'"
+	check "det-main-job, lines lost" status 1 \
+		main_job_with dsort "sort '$work/in/text' | sed 5d"
+	# shellcheck disable=SC2016
+	check "det-main-job, wrong only in spaces" status 1 \
+		main_job_with dlu 'case $1 in *spaces) echo 1;; *) echo 2;; esac'
+	check "det-main-job, a program that fails" status 2 \
+		main_job_with dmd5 'exit 2'
+}
+
 test_race()
 {
 	[ "$1" = spaces ] || return
@@ -204,6 +232,10 @@ test_options()
 	done
 	check "dsort, no such file" refuses 2 "$work/none" \
 		"$bin/dsort" --mode=serial "$work/none"
+	check "det-main-job, no such file" refuses 2 "$work/none" \
+		"$bin/det-main-job" "$work/none"
+	check "det-main-job, not an MD5" refuses 2 "'abc'" \
+		"$bin/det-main-job" --md5=abc "$work/in/text"
 	check "dsort, a folder" refuses 2 "$work" \
 		"$bin/dsort" --mode=serial "$work"
 	check "dsort, a full disk" refuses 2 "No space" \
@@ -231,6 +263,7 @@ for mode; do
 	test_md5 "$mode"
 	test_matrices "$mode"
 	test_race "$mode"
+	test_main_job "$mode"
 done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

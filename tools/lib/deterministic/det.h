@@ -46,7 +46,7 @@ long dret(uint64_t value);
  * @ranges: where the first conflicts are; status.nr_ranges of them
  */
 struct det_result {
-	uint64_t child;
+	__u64 child;
 	int error;
 	unsigned int flags;
 	struct det_status status;

@@ -131,7 +131,7 @@ static int leave_out_object(struct dl_phdr_info *info, size_t size, void *arg)
 	(void)size;
 	(void)arg;
 	for (int i = 0; i < info->dlpi_phnum && ret == 0; i++) {
-		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+		const Elf64_Phdr *ph = &info->dlpi_phdr[i];
 		uintptr_t tls = (uintptr_t)info->dlpi_tls_data;
 		uintptr_t start = info->dlpi_addr + ph->p_vaddr;
 

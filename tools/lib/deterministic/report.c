@@ -4,7 +4,6 @@
  * of the memory by its distance from something that has one, so that a program
  * gets the same report wherever it was loaded.
  */
-#include <inttypes.h>
 #include <string.h>
 
 #include "internal.h"
@@ -12,55 +11,55 @@
 #define MAX_LINES	16
 
 /* Where no variable is known: by the area that has been merged. */
-static void print_place(uint64_t addr, FILE *to)
+static void print_place(__u64 addr, FILE *to)
 {
 	const struct det_area *heap = &det_state.heap;
 
 	if (heap->start <= addr && addr < heap->end) {
-		fprintf(to, "heap+%" PRIu64, addr - heap->start);
+		fprintf(to, "heap+%llu", addr - heap->start);
 		return;
 	}
 	for (unsigned int i = 0; i < det_state.nr_merge; i++) {
 		const struct det_area *area = &det_state.merge[i];
 
 		if (area->start <= addr && addr < area->end) {
-			fprintf(to, "area %u+%" PRIu64, i, addr - area->start);
+			fprintf(to, "area %u+%llu", i, addr - area->start);
 			return;
 		}
 	}
 	if (addr < 0x10000)
-		fprintf(to, "address %#" PRIx64, addr);
+		fprintf(to, "address %#llx", addr);
 	else
 		fputs("an address outside of what is merged", to);
 }
 
-static void print_size(const char *type, uint64_t size, FILE *to)
+static void print_size(const char *type, __u64 size, FILE *to)
 {
-	fprintf(to, " (%s%s%" PRIu64 " byte%s)", type, type[0] ? ", " : "",
+	fprintf(to, " (%s%s%llu byte%s)", type, type[0] ? ", " : "",
 		size, size == 1 ? "" : "s");
 }
 
 /* [i] or [i][j] for element @n of an array. */
-static void print_index(const struct det_variable *var, uint64_t n, FILE *to)
+static void print_index(const struct det_variable *var, __u64 n, FILE *to)
 {
-	uint64_t index[DET_MAX_DIMS];
+	__u64 index[DET_MAX_DIMS];
 
 	for (unsigned int i = var->nr_dims; i-- > 1; n /= var->dim[i])
 		index[i] = n % var->dim[i];
 	if (var->nr_dims)
 		index[0] = n;
 	for (unsigned int i = 0; i < var->nr_dims; i++)
-		fprintf(to, "[%" PRIu64 "]", index[i]);
+		fprintf(to, "[%llu]", index[i]);
 }
 
 /*
  * Names what is at @addr, and returns how far that goes: one element of an
  * array or all of another variable; @len bytes of what is not known so well.
  */
-static uint64_t print_element(uint64_t addr, uint64_t len, FILE *to)
+static __u64 print_element(__u64 addr, __u64 len, FILE *to)
 {
 	struct det_variable var;
-	uint64_t offset, left;
+	__u64 offset, left;
 
 	if (!det_find_variable(addr, &var)) {
 		print_place(addr, to);
@@ -74,7 +73,7 @@ static uint64_t print_element(uint64_t addr, uint64_t len, FILE *to)
 		if (len > left)
 			len = left;
 		if (len != var.size)
-			fprintf(to, "+%" PRIu64, offset);
+			fprintf(to, "+%llu", offset);
 		print_size("", len, to);
 		return len;
 	}
@@ -86,12 +85,12 @@ static uint64_t print_element(uint64_t addr, uint64_t len, FILE *to)
 static void report_conflict(const struct det_result *result, FILE *to)
 {
 	const struct det_status *status = &result->status;
-	uint64_t seen = 0, named = 0;
+	__u64 seen = 0, named = 0;
 	unsigned int lines = 0;
 
 	for (uint32_t i = 0; i < status->nr_ranges; i++) {
-		uint64_t addr = result->ranges[i].addr;
-		uint64_t end = addr + result->ranges[i].len;
+		__u64 addr = result->ranges[i].addr;
+		__u64 end = addr + result->ranges[i].len;
 
 		/* Several places of one element make one line. */
 		if (addr < named)
@@ -107,8 +106,8 @@ static void report_conflict(const struct det_result *result, FILE *to)
 		seen += result->ranges[i].len;
 	}
 	if (seen < status->nr_conflicts)
-		fprintf(to, "conflict: and %" PRIu64 " bytes more\n",
-			(uint64_t)status->nr_conflicts - seen);
+		fprintf(to, "conflict: and %llu bytes more\n",
+			(__u64)status->nr_conflicts - seen);
 }
 
 static void report_stop(const struct det_result *result, FILE *to)
@@ -116,20 +115,20 @@ static void report_stop(const struct det_result *result, FILE *to)
 	const struct det_status *status = &result->status;
 	struct det_variable var;
 
-	fprintf(to, "space %" PRIu64 ": ", result->child);
+	fprintf(to, "space %llu: ", result->child);
 	switch (status->reason) {
 	case DET_FAULT:
 		fprintf(to, "%s, trap %d, at ", strsignal(status->sig),
 			status->trap);
 		if (det_find_variable(status->addr, &var))
-			fprintf(to, "%s+%" PRIu64, var.name,
-				(uint64_t)status->addr - var.start);
+			fprintf(to, "%s+%llu", var.name,
+				(__u64)status->addr - var.start);
 		else
 			print_place(status->addr, to);
 		break;
 	case DET_SYSCALL:
-		fprintf(to, "made system call %" PRIu64,
-			(uint64_t)status->nr);
+		fprintf(to, "made system call %llu",
+			(__u64)status->nr);
 		break;
 	default:
 		fprintf(to, "stopped for reason %u", status->reason);
@@ -146,6 +145,6 @@ void det_report(const struct det_result *result, FILE *to)
 	if (result->error == DET_ESTOPPED)
 		report_stop(result, to);
 	else
-		fprintf(to, "space %" PRIu64 ": %s\n", result->child,
+		fprintf(to, "space %llu: %s\n", result->child,
 			strerror(result->error));
 }

@@ -26,7 +26,7 @@ static int object_has_addr(struct dl_phdr_info *info, size_t size, void *arg)
 
 	(void)size;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+		const Elf64_Phdr *ph = &info->dlpi_phdr[i];
 
 		if (ph->p_type == PT_LOAD &&
 		    obj->addr - info->dlpi_addr - ph->p_vaddr < ph->p_memsz) {
