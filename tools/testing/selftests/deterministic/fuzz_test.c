@@ -7,6 +7,7 @@
  * each time.
  *
  * The operations work on an arena; the test's own memory is left alone.
+ * DET_TEST_STEPS in the environment: more calls.
  */
 #include <pthread.h>
 
@@ -16,7 +17,6 @@
 #define ARENA 0x7000000000UL
 #define ARENA_PAGES 48
 #define THREADS 4
-#define CALLS 600
 
 /* Changes the arena a little, returns; a page that is not there: a FAULT. */
 BLOB(code_walk,
@@ -39,6 +39,13 @@ struct random {
 	long strange;		/* an error that the contract does not know */
 	struct answer *answers;	/* of one thread alone: one for each call */
 };
+
+static int calls(void)
+{
+	const char *steps = getenv("DET_TEST_STEPS");
+
+	return steps ? atoi(steps) : 600;
+}
 
 static __u32 next(struct random *r)
 {
@@ -142,9 +149,9 @@ static void one_call(struct random *r, struct answer *answer)
 static void *many_calls(void *arg)
 {
 	struct random *r = arg;
-	int i;
+	int i, n = calls();
 
-	for (i = 0; i < CALLS; i++)
+	for (i = 0; i < n; i++)
 		one_call(r, r->answers ? r->answers + i : NULL);
 	return NULL;
 }
@@ -163,8 +170,6 @@ static void kill_all(void)
 		kill_child(i);
 }
 
-static struct answer first[CALLS], second[CALLS];
-
 static void alone(struct __test_metadata *_metadata, __u64 seed,
 		  struct answer *answers)
 {
@@ -182,14 +187,16 @@ static void alone(struct __test_metadata *_metadata, __u64 seed,
 /* The same calls, the same answers. */
 TEST(one_thread)
 {
+	int i, n = calls();
+	struct answer *first = calloc(n, sizeof(*first));
+	struct answer *second = calloc(n, sizeof(*second));
 	__u64 seed;
-	int i;
 
 	NEED_CALLS();
 	for (seed = 1; seed <= 3; seed++) {
 		alone(_metadata, seed, first);
 		alone(_metadata, seed, second);
-		for (i = 0; i < CALLS; i++) {
+		for (i = 0; i < n; i++) {
 			ASSERT_EQ(first[i].ret, second[i].ret);
 			ASSERT_EQ(0, memcmp(&first[i], &second[i],
 					    sizeof(first[i]))) {
