@@ -682,14 +682,15 @@ TEST_F(tree, sigkill_to_a_space)
 }
 
 /* The one that waits for it is told, with no error. */
-TEST_F(tree, sigkill_while_the_master_waits)
+TEST(sigkill_while_the_master_waits)
 {
 	struct det_status st;
 	pid_t me = getpid(), killer;
 	int status;
 
-	if (variant->phase != CALLER_WAITS)
-		SKIP(return, "one phase is enough");
+	NEED_CALLS();
+	if (!have_proc_lines())
+		SKIP(return, "no /proc");
 	ASSERT_EQ(0, MAKE(CHILD, code_spin));
 	killer = fork();
 	ASSERT_LE(0, killer);
