@@ -49,7 +49,8 @@ struct job {
 	struct result right;
 	struct results results[2];		/* by mode */
 	double seconds[2][MAX_CPU_COUNTS];	/* medians, by mode */
-	struct text report;			/* of the race in spaces */
+	struct text report[2][MAX_CPU_COUNTS * MAX_RUNS]; /* of the race */
+	unsigned int nr_reports[2];
 };
 
 /* The quick one is first: whatever the file, something is soon to be seen. */
@@ -252,9 +253,8 @@ static void run_on_cpus(struct job *job, unsigned int index)
 			check_result(job, &r, mode, cpus);
 			add_result(&here[mode], &r);
 			add_result(&job->results[mode], &r);
-			if (job->race && mode == MODE_SPACES &&
-			    !job->report.data)
-				job->report = text;
+			if (job->race)
+				job->report[mode][job->nr_reports[mode]++] = text;
 			else
 				free(text.data);
 		}
@@ -351,17 +351,17 @@ static void print_seconds(const struct job *job, enum run_mode mode)
 
 static void print_table(void)
 {
+	unsigned int all = runs * nr_cpu_counts;
 	int width = 8 * nr_cpu_counts;
 
-	printf("\nIn %u runs each:\n", runs * nr_cpu_counts);
+	printf("\nIn %u run%s each:\n", all, all == 1 ? "" : "s");
 	printf("         distinct results   %-*s  %s\n", width,
 	       "  seconds, pthreads", "  seconds, spaces");
-	printf("program  pthreads  spaces   ");
+	printf("program  pthreads  spaces ");
 	for (int mode = 0; mode < 2; mode++) {
-		for (unsigned int i = 0; i < nr_cpu_counts; i++)
-			printf("%3u CPU%c", cpu_count[i],
-			       cpu_count[i] == 1 ? ' ' : 's');
 		printf("  ");
+		for (unsigned int i = 0; i < nr_cpu_counts; i++)
+			printf("%4u CPU", cpu_count[i]);
 	}
 	putchar('\n');
 	for (int j = 0; j < NR_JOBS; j++) {
@@ -377,13 +377,32 @@ static void print_table(void)
 	}
 }
 
+/* What the race did to the element that all workers count in. */
+static void print_answers(const struct job *job, const char *element)
+{
+	printf("\nThe race with pthreads, %s:", element);
+	for (unsigned int i = 0; i < job->nr_reports[MODE_PTHREADS]; i++) {
+		const struct text *text = &job->report[MODE_PTHREADS][i];
+		const char *s = memmem(text->data, text->size, element,
+				       strlen(element));
+
+		if (s)
+			s = memchr(s, '=', text->data + text->size - s);
+		printf("%s %ld", i ? "," : "", s ? strtol(s + 1, NULL, 10) : -1);
+	}
+	putchar('\n');
+}
+
 static void print_report(const struct job *job)
 {
-	printf("\nThe race in spaces, in every run:\n");
-	for (size_t i = 0; i < job->report.size; i++) {
-		if (i == 0 || job->report.data[i - 1] == '\n')
+	const struct text *text = &job->report[MODE_SPACES][0];
+
+	printf("\nThe race in spaces, in %s run:\n",
+	       job->results[MODE_SPACES].nr == 1 ? "every" : "the first");
+	for (size_t i = 0; i < text->size; i++) {
+		if (i == 0 || text->data[i - 1] == '\n')
 			printf("  ");
-		putchar(job->report.data[i]);
+		putchar(text->data[i]);
 	}
 }
 
@@ -488,6 +507,7 @@ int main(int argc, char **argv)
 	for (int j = 0; j < NR_JOBS; j++)
 		run_job(&jobs[j], argv[i]);
 	print_table();
+	print_answers(&jobs[RACE], "counter[5]");
 	print_report(&jobs[RACE]);
 	printf("\n%s after %.0f seconds.\n", failed ? "FAILED" : "All as it should be",
 	       now() - start);

@@ -130,6 +130,12 @@ static void report_stop(const struct det_result *result, FILE *to)
 		fprintf(to, "made system call %llu",
 			(__u64)status->nr);
 		break;
+	case DET_BROKEN:
+		fputs("memory ran out under an operation", to);
+		break;
+	case DET_KILLED:
+		fputs("killed from outside", to);
+		break;
 	default:
 		fprintf(to, "stopped for reason %u", status->reason);
 	}
