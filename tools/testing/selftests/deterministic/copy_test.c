@@ -503,6 +503,88 @@ TEST_F(copy, huge_pages)
 	EXPECT_EQ(6, back[6 * PAGE]);
 }
 
+/* A part of a huge page, beside other memory of the child's. */
+static void check_part(struct __test_metadata *_metadata, const char *huge)
+{
+	unsigned long there = 0x400000000UL, half = HUGE / 2;
+
+	ASSERT_EQ(0, put_op(1, 0, op_zero(there, HUGE, PROT_RW), NULL));
+	EXPECT_EQ(0, child_write(1, there + 5, 0x77));
+	EXPECT_EQ(0, child_write(1, there + HUGE - 5, 0x78));
+	ASSERT_EQ(0, put_op(1, 0, op_copy(huge + half / 2, there + half / 2,
+					  half), NULL));
+	EXPECT_EQ(0x77, child_read(1, there + 5));
+	EXPECT_EQ(0x78, child_read(1, there + HUGE - 5));
+	EXPECT_EQ(0, child_read(1, there + half / 2 - 1));
+	EXPECT_EQ(0, child_read(1, there + half / 2 + half));
+	EXPECT_TRUE(child_has(1, there + half / 2, huge + half / 2, half));
+	/* And where the child has nothing else. */
+	there += 16 * HUGE;
+	ASSERT_EQ(0, put_op(1, 0, op_copy(huge, there, half), NULL));
+	EXPECT_TRUE(child_has(1, there, huge, half));
+	EXPECT_EQ(PROBE_FAULT, child_read(1, there + half));
+	ASSERT_EQ(0, put_op(1, 0, op_zero(there + half, half, PROT_RW), NULL));
+	EXPECT_EQ(0, child_read(1, there + half));
+	EXPECT_EQ(0, child_read(1, there + HUGE - 1));
+}
+
+TEST_F(copy, part_of_a_huge_page)
+{
+	char *huge = map_huge(HUGE);
+
+	fill(huge, HUGE, 4);
+	check_part(_metadata, huge);
+}
+
+/* The same into the midst of a huge page of the child's own. */
+static void check_part_into(struct __test_metadata *_metadata, char *huge,
+			    const char *from)
+{
+	unsigned long half = HUGE / 2;
+
+	ASSERT_EQ(0, put_op(1, 0, op_copy(huge, addr_of(huge), HUGE), NULL));
+	EXPECT_EQ(0, child_write(1, addr_of(huge) + 5, 0x77));
+	EXPECT_EQ(0, child_write(1, addr_of(huge) + HUGE - 5, 0x78));
+	ASSERT_EQ(0, put_op(1, 0, op_copy(from + half / 2,
+					  addr_of(huge) + half / 2, half),
+			    NULL));
+	EXPECT_EQ(0x77, child_read(1, addr_of(huge) + 5));
+	EXPECT_EQ(0x78, child_read(1, addr_of(huge) + HUGE - 5));
+	EXPECT_TRUE(child_has(1, addr_of(huge) + half / 2, from + half / 2,
+			      half));
+}
+
+TEST_F(copy, part_into_a_huge_page)
+{
+	char *huge = map_huge(HUGE), *from = map_huge(HUGE);
+
+	fill(from, HUGE, 4);
+	check_part_into(_metadata, huge, from);
+	check_part_into(_metadata, from, from);
+}
+
+TEST_F(copy, part_of_zeros_into_a_huge_page)
+{
+	char *huge = map_huge(HUGE), *from = map_huge(HUGE);
+
+	/* Read before the child has a huge page of its own, and after that. */
+	ASSERT_TRUE(all_bytes(from, 0, HUGE));
+	check_part_into(_metadata, huge, from);
+	check_part_into(_metadata, from, from);
+	ASSERT_TRUE(all_bytes(huge, 0, HUGE));
+	check_part_into(_metadata, huge, huge);
+}
+
+/* One that was only read is the kernel's huge page of zeros. */
+TEST_F(copy, part_of_the_huge_zero_page)
+{
+	char *huge = map_huge(HUGE);
+
+	ASSERT_TRUE(all_bytes(huge, 0, HUGE));
+	check_part(_metadata, huge);
+	ASSERT_TRUE(all_bytes(huge, 0, HUGE));
+}
+
 TEST_F(copy, huge_pages_back)
 {
 	char *huge = map_huge(HUGE), *back = map_huge(HUGE);

@@ -87,6 +87,8 @@ static void step_mmap(void)
 		abort();
 	else if (!what)
 		munmap(page_at(i), n * m.unit);
+	if (m.unit > PAGE)
+		madvise(page_at(i), n * m.unit, MADV_HUGEPAGE);
 	for (j = i; j < i + n; j++) {
 		page.file = what == 2 ? 0xf11e0000 + j : 0;
 		page.val = page.file;
