@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The rendezvous of a space and its parent, as kernel/deterministic.c does it,
- * for spin; the names are that file's.
+ * The rendezvous of a space and its parent, as kernel/det_space.c does it, for
+ * spin; the names are that file's.
  *
  * A master of two threads has a child; with NESTED the child has a child of
  * its own. The threads claim, operate, start, wait and KILL, the master exits,
@@ -31,7 +31,10 @@
 #define NR_TASKS	3
 #endif
 
-/* With COARSE nobody looks into a section that holds wq.lock. */
+/*
+ * With COARSE nobody looks into a SECTION: what one task does under wq.lock, or
+ * to nobody else's interest.
+ */
 #ifdef COARSE
 #define SECTION		atomic
 #else
@@ -78,7 +81,7 @@ byte live = 2;				/* threads of the master */
 byte ended;				/* processes of the model */
 
 /* for the claims below */
-bit in_wait;				/* task 0 is in det_step_wait() */
+bit in_wait;				/* task 0 is in det_wait_stop() */
 
 #ifdef NESTED
 #define ALL_GONE	(space[CHILD].reaped && space[GRANDCHILD].reaped)
@@ -186,8 +189,8 @@ inline prepare_to_wait_event(s)
 
 inline finish_wait(s)
 {
-	tstate[me] = T_RUNNING;
 	SECTION {
+		tstate[me] = T_RUNNING;
 		spin_lock(s);
 		space[s].queued[me] = 0;
 		spin_unlock(s)
@@ -245,7 +248,7 @@ inline put_call(s)
  * The parent's side.
  */
 
-/* The condition of the wait: OK, ESRCH, or EINTR for "not yet". */
+/* OK, ESRCH, or EINTR for "not yet" */
 inline det_try_claim(s)
 {
 	SECTION {
@@ -308,8 +311,7 @@ inline det_release(s)
 	}
 }
 
-/* get_task_mm() and det_hold_image(), the work, and the references back. */
-inline det_step_ops(s)
+inline get_task_mm(s)
 {
 	d_step {
 		if
@@ -322,26 +324,39 @@ inline det_step_ops(s)
 			result = EOWNERDEAD
 		fi
 	}
+}
+
+inline det_hold_image(s)
+{
+	spin_lock(s);
+	image = space[s].has_image;
+#ifndef M_NO_IMAGE_REF
+	space[s].image_ref = space[s].image_ref + image;
+#endif
+	spin_unlock(s)
+}
+
+/* The work, with references to what is worked on. */
+inline det_steps_with_mm(s)
+{
+	SECTION {
+		get_task_mm(s);
+		if
+		:: result == OK ->
+			det_hold_image(s);
+			d_step {
+				assert(!space[s].in_user && !space[s].touching);
+				space[s].touching = 1
+			}
+		:: else
+		fi
+	}
 	if
 	:: result == OK ->
-		SECTION {
-			spin_lock(s);
-			image = space[s].has_image;
-#ifndef M_NO_IMAGE_REF
-			space[s].image_ref = space[s].image_ref + image;
-#endif
-			spin_unlock(s)
-		}
-		d_step {
-			assert(!space[s].in_user && !space[s].touching);
-			space[s].touching = 1
-		}
 		d_step {
 			assert(!space[s].in_user && space[s].mm_users > 0);
 			assert(!image || space[s].image_ref > 0);
-			space[s].touching = 0
-		}
-		d_step {
+			space[s].touching = 0;
 #ifndef M_NO_IMAGE_REF
 			space[s].image_ref = space[s].image_ref - image;
 #endif
@@ -354,7 +369,7 @@ inline det_step_ops(s)
 	fi
 }
 
-inline det_step_start(s)
+inline det_start(s)
 {
 	SECTION {
 #ifndef M_START_UNLOCKED
@@ -376,7 +391,7 @@ inline det_step_start(s)
 	}
 }
 
-/* det_has_stopped(), without the lock; OK or ESRCH if so */
+/* without the lock */
 inline det_has_stopped(s)
 {
 	assert(!space[s].freed);
@@ -390,29 +405,34 @@ inline det_has_stopped(s)
 	fi
 }
 
-inline det_step_wait(s)
+inline det_wait_stop(s)
 {
 	in_wait = in_wait || me == 0;
-	do
-	:: true ->
+	det_has_stopped(s);
+	if
+	:: !stopped ->
+		do
+		:: true ->
 #ifdef M_WAIT_LATE
-		det_has_stopped(s);
+			det_has_stopped(s);
 #endif
-		prepare_to_wait_event(s);
+			prepare_to_wait_event(s);
 #ifndef M_WAIT_LATE
-		det_has_stopped(s);
+			det_has_stopped(s);
 #endif
-		if
-		:: stopped ->
-			result = OK;
-			break
-		:: !stopped && result == EINTR ->
-			break
-		:: else
-		fi;
-		schedule()
-	od;
-	finish_wait(s);
+			if
+			:: stopped ->
+				result = OK;
+				break
+			:: !stopped && result == EINTR ->
+				break
+			:: else
+			fi;
+			schedule()
+		od;
+		finish_wait(s)
+	:: else
+	fi;
 	d_step {
 		stopped = 0;
 		if
@@ -423,15 +443,26 @@ inline det_step_wait(s)
 	if
 	:: result == OK && space[s].gone -> result = ESRCH
 	:: else
-	fi;
+	fi
+}
+
+/* Step 8's registers. */
+inline det_regs_out(s)
+{
+	SECTION {
+		if
+		:: space[s].state == DEAD -> result = EOWNERDEAD
+		:: else
+		fi;
+		if
+		:: result == OK ->
+			assert(!space[s].in_user);
+			space[s].touching = 1
+		:: else
+		fi
+	}
 	if
-	:: result == OK && space[s].state == DEAD -> result = EOWNERDEAD
-	:: else
-	fi;
-	if
-	:: result == OK ->	/* det_regs_out() */
-		assert(!space[s].in_user);
-		space[s].touching = 1;
+	:: result == OK ->
 		d_step {
 			assert(!space[s].in_user);
 			space[s].touching = 0
@@ -454,14 +485,18 @@ inline det_call(s, with_start)
 			:: else
 			fi;
 			if
-			:: result == OK -> det_step_ops(s)
+			:: result == OK -> det_steps_with_mm(s)
 			:: else
 			fi;
 			if
 			:: result == OK && with_start ->
-				det_step_start(s);
+				det_start(s);
 				if
-				:: result == OK -> det_step_wait(s)
+				:: result == OK -> det_wait_stop(s)
+				:: else
+				fi;
+				if
+				:: result == OK -> det_regs_out(s)
 				:: else
 				fi
 			:: else
@@ -577,8 +612,10 @@ inline det_publish(s, new)
 
 inline det_park(s)
 {
-	space[s].in_user = 0;		/* det_regs_save() */
-	det_publish(s, STOPPED);
+	SECTION {
+		space[s].in_user = 0;	/* det_regs_save() */
+		det_publish(s, STOPPED)
+	}
 	do
 	:: true ->
 #ifndef M_STATE_LATE
@@ -670,15 +707,16 @@ active proctype first()			/* a thread of the master */
 	do
 	:: calls < CALLS && !sigkill[me] ->
 		calls++;
-#ifdef NESTED
-		det_call(CHILD, true);
-#else
 		if
 		:: det_call(CHILD, true)
+#ifndef NESTED
 		:: det_kill(CHILD)
-		fi;
-		signalled[me] = 0	/* its handler has run */
 #endif
+		fi;
+		d_step {
+			result = OK;
+			signalled[me] = 0	/* its handler has run */
+		}
 	:: break
 	od;
 	calls = 0;
@@ -729,10 +767,13 @@ active proctype child()
 		:: det_kill(GRANDCHILD)
 		:: true
 		fi;
-		if
-		:: result == EOWNERDEAD -> sigkill[me] = 1  /* det_kill_self() */
-		:: else
-		fi;
+		d_step {
+			if
+			:: result == EOWNERDEAD -> sigkill[me] = 1 /* det_kill_self() */
+			:: else
+			fi;
+			result = OK
+		}
 #endif
 		if			/* seen now, or at the next stop */
 		:: sigkill[me] -> break
