@@ -20,7 +20,7 @@ stage_fill()
 	install -D -m 755 -t "$stage/build/guest" \
 		"$top/build/guest/attach" "$top/build/guest/tsc-khz"
 	install -m 644 -t "$stage/build/guest" \
-		"$top/build/guest/initramfs.cpio.gz"
+		"$top/build/guest/initramfs.cpio"
 	find "$stage" -type d -exec chmod 755 {} +
 }
 
@@ -53,7 +53,7 @@ stage=$(mktemp -d)
 trap 'rm -rf "$stage" "$run.tar" "$run.head" "$run.new"' EXIT
 (umask 022 && stage_fill)
 tar -C "$stage" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \
-	-cf - build deterministic | gzip -n -1 > "$run.tar"
+	-cf - build deterministic | gzip -n -6 > "$run.tar"
 header "$run.tar" > "$run.head"
 next=$(($(wc -l < "$run.head") + 1))
 sed "s/@NEXT@/$next/" "$run.head" | cat - "$run.tar" > "$run.new"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Makes build/guest: attach and tsc-khz for the host, and initramfs.cpio.gz,
-# which holds init, BusyBox, build/user/bin as /bin, build/user/tests as /tests.
+# Makes build/guest: attach and tsc-khz for the host, and initramfs.cpio, which
+# holds init, BusyBox, build/user/bin as /bin and build/user/tests as /tests.
+# boot takes it as it is, TCG unpacks slowly; initramfs.cpio.gz is for others.
 # The same input gives the same bytes, whatever the folder, time and user.
 set -eu
 
@@ -31,9 +32,9 @@ compile()
 		cd "$here"
 		# shellcheck disable=SC2086 # flags are words
 		${CC:-cc} $cflags -static -s -Wl,--build-id=none \
-			-o "$program.new" "$@"
+			-o "$program.new.$$" "$@"
 	) || die "$1 does not compile; a C compiler and a static libc are needed"
-	mv "$program.new" "$program"
+	mv "$program.new.$$" "$program"
 }
 
 # inputs FIND-TEST...: the files that the image is made of
@@ -46,9 +47,9 @@ inputs()
 # An input is newer than the image, or it is no longer the same set.
 stale()
 {
-	[ -e "$out/initramfs.cpio.gz" ] || return 0
+	[ -e "$out/initramfs.cpio" ] || return 0
 	[ "$(inputs)" = "$(cat "$out/list" 2>/dev/null)" ] || return 0
-	[ -n "$(inputs -newer "$out/initramfs.cpio.gz")" ]
+	[ -n "$(inputs -newer "$out/initramfs.cpio")" ]
 }
 
 # copy FROM TO: every program in FROM, with its folders
@@ -83,15 +84,18 @@ stage_fill()
 pack()
 {
 	stage=$out/stage.$$
-	trap 'rm -rf "$stage"' EXIT
+	new=$out/initramfs.new.$$
+	trap 'rm -rf "$stage" "$new" "$new.gz"' EXIT
 	trap 'exit 130' INT TERM HUP
 	(umask 022 && stage_fill)
 	find "$stage" -exec touch -h -d @0 {} +
 	(
 		cd "$stage"
 		find . | sort | cpio --quiet -o -H newc -R 0:0 --reproducible
-	) | gzip -n -6 > "$out/initramfs.new.$$"
-	mv "$out/initramfs.new.$$" "$out/initramfs.cpio.gz"
+	) > "$new"
+	gzip -n -6 < "$new" > "$new.gz"
+	mv "$new.gz" "$out/initramfs.cpio.gz"
+	mv "$new" "$out/initramfs.cpio"
 	inputs > "$out/list"
 }
 

@@ -50,7 +50,7 @@ one_line()
 no_qemu_left()
 {
 	for try in 1 2 3 4 5 6 7 8 9 10; do
-		pgrep -f "guest/initramfs.cpio.gz.*path=.*$1" > left || return 0
+		pgrep -f "guest/initramfs.cpio.*path=.*$1" > left || return 0
 		sleep 0.2
 	done
 	echo "# QEMU still runs after $try looks: $(cat left)"
@@ -379,7 +379,9 @@ test_reproducible()
 		"$name/deterministic/guest/initramfs.sh" || return 1
 		sleep 1.1
 	done
-	cmp one/build/guest/initramfs.cpio.gz two/build/guest/initramfs.cpio.gz
+	for file in initramfs.cpio initramfs.cpio.gz; do
+		cmp "one/build/guest/$file" "two/build/guest/$file" || return 1
+	done
 }
 
 test_bundle()
