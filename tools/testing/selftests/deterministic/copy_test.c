@@ -783,6 +783,19 @@ TEST_F(copy, whole_stack_stands)
 	EXPECT_EQ(PROBE_FAULT, child_write(1, start - 64, 1));
 }
 
+/* Nor does the range of a stack that was copied as such. */
+TEST_F(copy, stack_by_range)
+{
+	__u64 start = 0, end = 0;
+
+	ASSERT_TRUE(find_map(getpid(), "[stack]", &start, &end));
+	ASSERT_EQ(0, put_op(1, 0, op_copy((void *)start, start, end - start),
+			    NULL));
+	EXPECT_EQ(0, child_write(1, start, 1));
+	EXPECT_EQ(PROBE_FAULT, child_write(1, start - 64, 1));
+	EXPECT_EQ(PROBE_FAULT, child_write(1, start - PAGE, 1));
+}
+
 /* The kernel had written the CPU number there: not for a space to see. */
 TEST_F(copy, whole_rseq_area)
 {
@@ -816,6 +829,8 @@ static void check_refused(struct __test_metadata *_metadata, char *bad,
 	ASSERT_EQ(0, put_op(1, 0, op_copy(arena, THERE, LEN), NULL));
 	ret = put_op(1, 0, op_copy(bad, 0x400000000UL, PAGE), &st);
 	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, bad, ret, &st);
+	ret = put_op(1, 0, op_copy(bad, THERE + 1, 16), &st);
+	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, bad, ret, &st);
 	ret = put_op(1, 0, op_whole(), &st);
 	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, bad, ret, &st);
 	/* Neither is the child harmed, nor the caller. */
@@ -831,6 +846,27 @@ TEST_F(copy, hugetlb_is_refused)
 	if (p == MAP_FAILED)
 		SKIP(return, "no hugetlb pages");
 	check_refused(_metadata, p, self->arena);
+}
+
+/* A part of a huge page of that kind cannot be replaced, as with munmap. */
+TEST_F(copy, hugetlb_of_the_caller)
+{
+	char *p = mmap(NULL, HUGE, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS |
+		       MAP_HUGETLB | MAP_NORESERVE, -1, 0);
+	struct det_status st;
+	long ret;
+
+	if (p == MAP_FAILED)
+		SKIP(return, "no hugetlb pages");
+	ASSERT_EQ(0, put_op(1, 0, op_copy(self->arena, THERE, LEN), NULL));
+	ret = get_op(1, 0, op_copy(p + PAGE, THERE, PAGE), &st);
+	EXPECT_OP_ERR(EINVAL, 0, ret, &st);
+	ret = get_op(1, 0, op_zero(addr_of(p) + PAGE, PAGE, PROT_RW), &st);
+	EXPECT_OP_ERR(EINVAL, 0, ret, &st);
+	EXPECT_STREQ("rw-p", perm_at(getpid(), addr_of(p) + PAGE));
+	/* All of it can. */
+	ASSERT_EQ(0, get_op(1, 0, op_zero(addr_of(p), HUGE, PROT_RW), NULL));
+	p[PAGE] = 1;
 }
 
 TEST_F(copy, secretmem_is_refused)
