@@ -20,7 +20,7 @@ $(error unknown variable $(unknown)$(shell $(S)/suggest.sh '$(unknown)' $(VARIAB
 endif
 
 # A dollar sign in a value is the user's, not make's.
-$(foreach v,$(filter $(VARIABLES),$(given)),$(eval override $v := $$(value $v)))
+$(foreach v,$(filter $(VARIABLES),$(given)),$(eval override export $v := $$(value $v)))
 $(foreach v,$(filter-out $(given),$(LINE_ONLY)),$(eval unexport $v))
 
 jobs = $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS)))

@@ -80,42 +80,63 @@ lock() {
 	fi
 }
 
-# Run "$@" with its output in a log; one line on the screen with the time it
-# took: step LOG TEXT COMMAND... On a terminal the time is seen to grow.
-step() {
-	log=$B/log/$1.log
-	text=$2
-	shift 2
-	start=$(now)
-	ticker=
+# On a terminal the time of a long step is seen to grow: ticker TEXT HINT, then
+# ticker_end, which leaves the cursor behind the text.
+ticker() {
+	ticker_text=$1
+	ticker_start=$(now)
+	ticker_pid=
 	if [ -t 1 ]; then
 		(
 			trap 'exit 0' TERM
 			while sleep 1; do
-				printf '\r  %-44s %6s  %s' "$text" "$(elapsed $(($(now) - start)))" "${log#"$ROOT/"}"
+				printf '\r  %-44s %6s  %s' "$1" "$(elapsed $(($(now) - ticker_start)))" "$2"
 			done
 		) 9>&- &
-		ticker=$!
+		ticker_pid=$!
 	else
-		printf '  %-44s ' "$text"
+		printf '  %-44s ' "$1"
 	fi
+}
+
+ticker_end() {
+	if [ -n "$ticker_pid" ]; then
+		kill "$ticker_pid" 2>/dev/null || :
+		wait "$ticker_pid" 2>/dev/null || :
+		printf '\r\033[K  %-44s ' "$ticker_text"
+	fi
+	printf '%6s' "$(elapsed $(($(now) - ticker_start)))"
+}
+
+# Run a command with its output in a log; one line on the screen with the time
+# that it took: step LOG TEXT COMMAND...
+step() {
+	log=$B/log/$1.log
+	text=$2
+	shift 2
+	ticker "$text" "${log#"$ROOT/"}"
 	rc=0
 	"$@" >"$log" 2>&1 </dev/null || rc=$?
-	if [ -n "$ticker" ]; then
-		kill "$ticker" 2>/dev/null || :
-		wait "$ticker" 2>/dev/null || :
-		printf '\r  %-44s ' "$text"
-	fi
-	took=$(elapsed $(($(now) - start)))
+	ticker_end
 	if [ "$rc" -eq 0 ]; then
-		printf '%6s  %s\n' "$took" "${log#"$ROOT/"}"
+		printf '  %s\n' "${log#"$ROOT/"}"
 		return 0
 	fi
-	printf '%6s  failed\n' "$took"
+	printf '  failed\n'
 	say "--- last lines of ${log#"$ROOT/"}:"
 	tail -n 15 "$log"
 	echo "error: $text failed (status $rc); the whole log: $log" >&2
 	exit 1
+}
+
+# As step, but a failure is one line, with what to do: quietly WHAT-TO-DO LOG ...
+quietly() {
+	advice=$1
+	shift
+	if ! (step "$@") >"$B/state/step" 2>&1; then
+		die "$2 did not work: $advice; what was said is in $B/log/$1.log"
+	fi
+	cat "$B/state/step"
 }
 
 # Free space in MiB where build/ is.

@@ -12,6 +12,7 @@ ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
 purpose=${1:-test}
 SOURCE_PACKAGE=linux-source-6.12
+NETWORK="is there a network? Then try again"
 
 # tool, Debian's package, from which purpose on it is needed
 NEEDED="
@@ -141,20 +142,13 @@ install_packages() {
 	may_install "$packages" || die "missing: $packages. Type: $command"
 	# shellcheck disable=SC2086 # words
 	known_to_apt $packages ||
-		quietly apt-update "fetching the package lists" as_root apt-get update
+		quietly "$NETWORK" apt-update "fetching the package lists" as_root apt-get update
 	# shellcheck disable=SC2086 # words
-	quietly apt-install "installing $packages ($(apt_size $packages))" \
+	quietly "$NETWORK" apt-install "installing $packages ($(apt_size $packages))" \
 		as_root apt-get install --no-install-recommends -y $packages
 	list=$(missing)
 	[ -z "$list" ] ||
 		die "still missing after the installation: $(printf '%s\n' "$list" | column 1)"
-}
-
-# As step, but a failure is most often a network that is not there: one line.
-quietly() {
-	if ! (step "$@") 2>"$B/state/step-error"; then
-		die "$2 did not work: is there a network? Try again; what was said is in $B/log/$1.log"
-	fi
 }
 
 download_source() {
@@ -178,11 +172,11 @@ fetch_source() {
 	if ! known_to_apt "$SOURCE_PACKAGE"; then
 		may_install "the package lists" ||
 			die "apt does not know $SOURCE_PACKAGE. Type: apt-get update; or name a Linux 6.12 source with KSRC="
-		quietly apt-update "fetching the package lists" as_root apt-get update
+		quietly "$NETWORK" apt-update "fetching the package lists" as_root apt-get update
 		known_to_apt "$SOURCE_PACKAGE" ||
 			die "this system's package sources do not have $SOURCE_PACKAGE (Debian 12: add bookworm-security or bookworm-backports), or name a Linux 6.12 source with KSRC="
 	fi
-	quietly download "downloading the kernel source ($(source_size))" download_source
+	quietly "$NETWORK" download "downloading the kernel source ($(source_size))" download_source
 }
 
 # Once everything was there, only what a later call needs is looked at.

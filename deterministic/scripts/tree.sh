@@ -64,7 +64,8 @@ make_stock() {
 	fi
 	need_space 2500 "unpacking the kernel source"
 	rm -rf "$TREE.new" "$TREE.old"
-	step unpack "unpacking ${src##*/}" unpack "$src"
+	quietly "it is no kernel source, or not whole" \
+		unpack "unpacking ${src##*/}" unpack "$src"
 	check_version "$TREE.new" "$src"
 	printf '%s\n' "$id" >"$TREE.new/.deterministic-source"
 	# From here to the second rename there is no tree: a kill means unpacking
@@ -160,7 +161,7 @@ our_files() {
 }
 
 skip_ignored() {
-	if command -v git >/dev/null && git -C "$ROOT" rev-parse --git-dir >/dev/null 2>&1; then
+	if [ "$(git -C "$ROOT" rev-parse --show-toplevel 2>/dev/null)" = "$ROOT" ]; then
 		cat >"$B/state/found"
 		(cd "$ROOT" && git check-ignore --stdin <"$B/state/found") >"$B/state/ignored" 2>/dev/null || :
 		grep -vxF -f "$B/state/ignored" "$B/state/found" || :
