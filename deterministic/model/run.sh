@@ -4,50 +4,80 @@
 # Let spin look at every state of rendezvous.pml, and show that it finds each
 # fault that the model can be given. TAP; the order is that in which they end.
 #
-#	run.sh			all checks
-#	run.sh list		their names
-#	run.sh trail NAME	the last steps of one that has failed or found
+# Without an argument: all checks. With "list": their names. With "trail" and
+# the name of one that has failed, or found its fault: the last steps to there.
 set -u -o pipefail
 
 OUT=${OUT:-../../build/model}
 cd "$(dirname "$0")" || exit 1
 
-# name | what spin must say, "" for no error | spin's -D | pan's cc | pan's | what
+# row NAME FAULT DEFS CFLAGS FLAGS WHAT: what spin must say ("" for no error), its
+# -D, how pan is compiled and run, and a name for people
+row() {
+	local IFS='|'
+	echo "$*"
+}
+
+safety="-DSAFETY -DCOLLAPSE -DNOFAIR"
+claim="-DCOLLAPSE -DNOFAIR"
+coarse="-DCALLS=1 -DCOARSE"
+nested="$coarse -DNESTED -DNO_FREEZER"
+frozen="$coarse -DCLAIMS -DSTAYS_FROZEN"
+
+# The model as it is; the longest first.
+sound() {
+	row nested "" "$nested" "-O2 $safety" "" "a child with a child of its own"
+	row single "" "-DCALLS=1" "-O2 $safety" "" "two threads and a child"
+	row ends "" "$coarse -DNO_FREEZER" "-O1 -DNP $claim" "-l" \
+	    "every run comes to an end"
+	row lives "" "$coarse -DCLAIMS" "-O1 $claim" "-a -N lives" \
+	    "a started child runs, a wait for one that stopped ends"
+	row condemned "" "$frozen" "-O1 $claim" "-a -N condemned" \
+	    "a wait ends when the child is being killed, frozen or not"
+}
+
+large() {
+	row nested-frozen "" "$coarse -DNESTED" "-O2 $safety" "" \
+	    "a child with a child, and the freezer"
+	row twice "" "-DCALLS=2" "-O2 $safety" "" \
+	    "two threads and a child, two rounds"
+	row nested-ends "" "$nested" "-O2 -DNP $claim" "-l" \
+	    "every run comes to an end, a child with a child"
+}
+
+# mutant FAULT ERROR WHAT
+mutant() {
+	row "$1" "$2" "-DCALLS=1 -D$1" "-O0 $safety" "" "$3"
+}
+
+faults() {
+	local stuck="invalid end state" broken="assertion violated"
+
+	mutant M_STATE_LATE "$stuck" \
+	       "the space says that it sleeps after it has looked"
+	mutant M_START_UNLOCKED "$stuck" "a start without the lock"
+	mutant M_WAIT_LATE "$stuck" "the parent looks before it is in the queue"
+	mutant M_STOP_NO_WAKE "$stuck" "a stop that wakes nobody"
+	mutant M_EXIT_NO_WAKE "$stuck" "an exit that wakes nobody"
+	mutant M_RELEASE_NO_WAKE "$stuck" "the end of a call wakes no other"
+	mutant M_CLAIM_BUSY "$broken" "two calls on one child"
+	mutant M_NO_REF "$broken" "a call without a reference to the space"
+	mutant M_NO_MM_REF "$broken" \
+	       "operations without a reference to the memory"
+	mutant M_NO_IMAGE_REF "$broken" \
+	       "operations without a reference to the snapshot"
+	mutant M_EXIT_NO_WAIT "$broken" \
+	       "a master that does not wait for its children"
+	row M_PARK_DEAF "non-progress cycle" "$coarse -DM_PARK_DEAF" \
+	    "-O0 -DNP $claim" "-l" "a stopped space that ignores SIGKILL"
+	row M_KILL_NO_WAKE "acceptance cycle" "$frozen -DM_KILL_NO_WAKE" \
+	    "-O0 $claim" "-a -N condemned" "a KILL that wakes nobody"
+}
+
 checks() {
-	safety="-DSAFETY -DCOLLAPSE -DNOFAIR"
-	claim="-DCOLLAPSE -DNOFAIR"
-	coarse="-DCALLS=1 -DCOARSE"
-	cat <<EOT
-nested||$coarse -DNESTED -DNO_FREEZER|-O2 $safety||a child with a child of its own
-single||-DCALLS=1|-O2 $safety||two threads and a child
-ends||$coarse -DNO_FREEZER|-O1 -DNP $claim|-l|every run comes to an end
-lives||$coarse -DCLAIMS|-O1 $claim|-a -N lives|a started child runs, a wait for one that stopped ends
-condemned||$coarse -DCLAIMS -DSTAYS_FROZEN|-O1 $claim|-a -N condemned|a wait ends when the child is being killed, frozen or not
-EOT
-	[ -n "${FULL:-}" ] && cat <<EOT
-nested-frozen||$coarse -DNESTED|-O2 $safety||a child with a child, and the freezer
-twice||-DCALLS=2|-O2 $safety||two threads and a child, two rounds
-nested-ends||$coarse -DNESTED -DNO_FREEZER|-O2 -DNP $claim|-l|every run comes to an end, a child with a child
-EOT
-	while IFS='|' read -r fault says what; do
-		echo "$fault|$says|-DCALLS=1 -D$fault|-O0 $safety||$what"
-	done <<EOT
-M_STATE_LATE|invalid end state|the space says that it sleeps after it has looked
-M_START_UNLOCKED|invalid end state|a start without the lock
-M_WAIT_LATE|invalid end state|the parent looks before it is in the queue
-M_STOP_NO_WAKE|invalid end state|a stop that wakes nobody
-M_EXIT_NO_WAKE|invalid end state|an exit that wakes nobody
-M_RELEASE_NO_WAKE|invalid end state|the end of a call wakes no other
-M_CLAIM_BUSY|assertion violated|two calls on one child
-M_NO_REF|assertion violated|a call without a reference to the space
-M_NO_MM_REF|assertion violated|operations without a reference to the memory
-M_NO_IMAGE_REF|assertion violated|operations without a reference to the snapshot
-M_EXIT_NO_WAIT|assertion violated|a master that does not wait for its children
-EOT
-	cat <<EOT
-M_PARK_DEAF|non-progress cycle|$coarse -DM_PARK_DEAF|-O0 -DNP $claim|-l|a stopped space that ignores SIGKILL
-M_KILL_NO_WAKE|acceptance cycle|$coarse -DCLAIMS -DSTAYS_FROZEN -DM_KILL_NO_WAKE|-O0 $claim|-a -N condemned|a KILL that wakes nobody
-EOT
+	sound
+	[ -z "${FULL:-}" ] || large
+	faults
 }
 
 # The model checker of one check, in a folder of its own.
@@ -58,7 +88,7 @@ build() {
 	# shellcheck disable=SC2086 # lists of words
 	spin $defs -a rendezvous.pml >spin.log 2>&1 || return 1
 	# shellcheck disable=SC2086
-	cc -w -DMEMLIM=3500 $cflags -o pan pan.c >cc.log 2>&1
+	cc -w -DMEMLIM=2000 $cflags pan.c -o pan >cc.log 2>&1
 }
 
 # What pan has found: nothing, or the text of its error.
