@@ -108,35 +108,44 @@ ticker_end() {
 	printf '%6s' "$(elapsed $(($(now) - ticker_start)))"
 }
 
-# Run a command with its output in a log; one line on the screen with the time
-# that it took: step LOG TEXT COMMAND...
-step() {
+# Run a command with its output in a log, and one line on the screen with the
+# time that it took: timed LOG TEXT COMMAND... leaves the status in rc. It must not
+# be called behind || or in an if: the shell would go on after an error in it.
+timed() {
 	log=$B/log/$1.log
 	text=$2
 	shift 2
 	ticker "$text" "${log#"$ROOT/"}"
-	rc=0
-	"$@" >"$log" 2>&1 </dev/null || rc=$?
+	set +e
+	(
+		set -e
+		"$@"
+	) >"$log" 2>&1 </dev/null
+	rc=$?
+	set -e
 	ticker_end
 	if [ "$rc" -eq 0 ]; then
 		printf '  %s\n' "${log#"$ROOT/"}"
-		return 0
+	else
+		printf '  failed\n'
 	fi
-	printf '  failed\n'
-	say "--- last lines of ${log#"$ROOT/"}:"
-	tail -n 15 "$log"
-	echo "error: $text failed (status $rc); the whole log: $log" >&2
-	exit 1
 }
 
-# As step, but a failure is one line, with what to do: quietly WHAT-TO-DO LOG ...
+# A step that should not fail: if it does, the end of its log is shown.
+step() {
+	timed "$@"
+	[ "$rc" -ne 0 ] || return 0
+	say "--- last lines of ${log#"$ROOT/"}:"
+	tail -n 15 "$log"
+	die "$text failed (status $rc); the whole log: $log"
+}
+
+# A step that fails for a known reason: quietly WHAT-TO-DO LOG TEXT COMMAND...
 quietly() {
 	advice=$1
 	shift
-	if ! (step "$@") >"$B/state/step" 2>&1; then
-		die "$2 did not work: $advice; what was said is in $B/log/$1.log"
-	fi
-	cat "$B/state/step"
+	timed "$@"
+	[ "$rc" -eq 0 ] || die "$text did not work: $advice; what was said is in $log"
 }
 
 # Free space in MiB where build/ is.

@@ -37,7 +37,8 @@ git git test
 sparse sparse test
 spin spin test
 shellcheck shellcheck test
-python3 python3-minimal test
+python3 python3 test
+pgrep procps test
 script bsdutils test
 unshare util-linux test
 gdb gdb gdb

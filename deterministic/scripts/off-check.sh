@@ -42,7 +42,7 @@ section() {
 }
 
 size() {
-	objdump -h "$1/vmlinux" | awk -v s="$2" '$2 == s { print strtonum("0x" $3) }'
+	echo $((0x$(objdump -h "$1/vmlinux" | awk -v s="$2" '$2 == s { print $3 }')))
 }
 
 compare() {

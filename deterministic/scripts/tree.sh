@@ -47,6 +47,7 @@ unpack() {
 
 # The source is known by its name, size and date.
 source_id() {
+	[ -z "${KSRC:-}" ] || echo "the user's"
 	if [ -d "$1" ]; then
 		stat -c '%n dir' "$1"
 		head -5 "$1/Makefile" | cksum
@@ -56,7 +57,14 @@ source_id() {
 	fi
 }
 
+# A tree stays if it was made from the user's own source, or its source is gone.
+tree_stays() {
+	[ -z "${KSRC:-}" ] && [ -f "$TREE/.deterministic-source" ] || return 1
+	grep -q "^the user's" "$TREE/.deterministic-source" || ! "$SCRIPTS/source.sh" >/dev/null 2>&1
+}
+
 make_stock() {
+	! tree_stays || return 0
 	src=$("$SCRIPTS/source.sh")
 	id=$(source_id "$src")
 	if [ "$(cat "$TREE/.deterministic-source" 2>/dev/null)" = "$id" ]; then
