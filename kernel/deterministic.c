@@ -66,6 +66,8 @@ static int det_sysctl __read_mostly = DET_EVERYBODY;
  * @sp: the child, claimed, or NULL
  * @mm: its memory, while operations run
  * @merged: the MERGEs have been done
+ * @started: the child runs, or has run since
+ * @waited: and has been waited for
  * @st: status to show
  */
 struct det_call {
@@ -82,6 +84,8 @@ struct det_call {
 	struct det_space *sp;
 	struct mm_struct *mm;
 	bool merged;
+	bool started;
+	bool waited;
 	struct det_status st;
 };
 
@@ -562,13 +566,18 @@ static int det_step_snap(struct det_call *c)
 static int det_step_start(struct det_call *c)
 {
 	struct det_space *sp = c->sp;
+	int ret;
 
 	if (c->a.flags & DET_NOTIFY) {
 		spin_lock_irq(&sp->wq.lock);
 		swap(sp->notify, c->notify);
 		spin_unlock_irq(&sp->wq.lock);
 	}
-	return c->a.flags & DET_START ? det_start(sp) : 0;
+	if (!(c->a.flags & DET_START))
+		return 0;
+	ret = det_start(sp);
+	c->started = !ret;
+	return ret;
 }
 
 static int det_step_wait(struct det_call *c)
@@ -578,6 +587,7 @@ static int det_step_wait(struct det_call *c)
 	if (!(c->a.flags & DET_WAIT))
 		return 0;
 	ret = det_wait_stop(c->sp);
+	c->waited = !ret;
 	if (!ret && c->a.flags & DET_REGS &&
 	    c->sp->state != DET_STATE_DEAD)
 		ret = det_regs_out(c);
@@ -639,6 +649,11 @@ static void det_show_stop(struct det_call *c)
 	u32 reason;
 	int i;
 
+	/* How far it has come since is luck; only a wait shows its next stop. */
+	if (c->started && !c->waited) {
+		st->reason = DET_RUNNING;
+		return;
+	}
 	spin_lock_irq(&sp->wq.lock);
 	stop = sp->stop;
 	reason = stop.reason;

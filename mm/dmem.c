@@ -28,11 +28,13 @@
 #include <linux/mman.h>
 #include <linux/pkeys.h>
 #include <linux/rmap.h>
+#include <linux/sched/coredump.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/secretmem.h>
 #include <linux/security.h>
 #include <linux/slab.h>
+#include <linux/swapops.h>
 #include <linux/userfaultfd_k.h>
 
 #include <asm/tlb.h>
@@ -228,22 +230,27 @@ static int dmem_look_bytes(struct list_head *batches, struct dmem_copy *c,
  * @mm: the space's
  * @addr: where, readable by the space or not
  * @buf: what
- * @len: how many, at most a page and not across a page boundary
+ * @len: how many
  *
  * Return: 0, -EFAULT, -ENOMEM or -EINTR.
  */
 int dmem_write(struct mm_struct *mm, unsigned long addr, const void *buf,
 	       unsigned int len)
 {
-	struct page *page = dmem_pin_page(mm, addr, FOLL_FORCE);
+	unsigned int n;
 	void *to;
 
-	if (IS_ERR(page))
-		return PTR_ERR(page);
-	to = kmap_local_page(page);
-	memcpy(to + offset_in_page(addr), buf, len);
-	kunmap_local(to);
-	unpin_user_pages_dirty_lock(&page, 1, true);
+	for (; len; addr += n, buf += n, len -= n) {
+		struct page *page = dmem_pin_page(mm, addr, FOLL_FORCE);
+
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		n = min_t(unsigned int, len, PAGE_SIZE - offset_in_page(addr));
+		to = kmap_local_page(page);
+		memcpy(to + offset_in_page(addr), buf, n);
+		kunmap_local(to);
+		unpin_user_pages_dirty_lock(&page, 1, true);
+	}
 	return 0;
 }
 
@@ -273,6 +280,8 @@ static void dmem_forget(struct mm_struct *mm, unsigned long start,
 	for_each_vma_range(vmi, vma, end) {
 		unsigned long from = max(start, vma->vm_start);
 
+		if (is_vm_hugetlb_page(vma))	/* never ours, whole pages only */
+			continue;
 		zap_page_range_single(vma, from, min(end, vma->vm_end) - from,
 				      NULL);
 	}
@@ -318,30 +327,43 @@ static struct vm_area_struct *dmem_cover(struct mm_struct *mm,
 	return vma && vma->vm_end >= end ? vma : NULL;
 }
 
+/*
+ * The limits on a mapping that will replace what is there, looked at before
+ * anything is unmapped; dmem_uncharge() if it does not come about.
+ */
 static int dmem_charge(struct mm_struct *mm, vm_flags_t flags,
-		       unsigned long pages)
+		       unsigned long start, unsigned long end)
 {
+	VMA_ITERATOR(vmi, mm, start);
+	unsigned long pages = (end - start) >> PAGE_SHIFT, more = pages;
+	struct vm_area_struct *vma;
+
+	for_each_vma_range(vmi, vma, end)
+		more -= (min(end, vma->vm_end) - max(start, vma->vm_start)) >>
+			PAGE_SHIFT;
 	if (mm->map_count >= sysctl_max_map_count ||
-	    !may_expand_vm(mm, flags, pages))
+	    !may_expand_vm(mm, flags, more))
 		return -ENOMEM;
 	if (flags & VM_ACCOUNT && security_vm_enough_memory_mm(mm, pages))
 		return -ENOMEM;
 	return 0;
 }
 
-/* Map zeros where nothing is mapped. */
+static void dmem_uncharge(vm_flags_t flags, unsigned long start,
+			  unsigned long end)
+{
+	if (flags & VM_ACCOUNT)
+		vm_unacct_memory((end - start) >> PAGE_SHIFT);
+}
+
+/* Map zeros where nothing is mapped, after dmem_charge(). */
 static int dmem_map_new(struct mm_struct *mm, unsigned long start,
 			unsigned long end, vm_flags_t flags)
 {
 	VMA_ITERATOR(vmi, mm, start);
 	VMG_STATE(vmg, mm, &vmi, start, end, flags, start >> PAGE_SHIFT);
-	unsigned long pages = (end - start) >> PAGE_SHIFT;
 	struct vm_area_struct *vma;
 	int ret;
-
-	ret = dmem_charge(mm, flags, pages);
-	if (ret)
-		return ret;
 
 	vmg.next = vma_iter_next_rewind(&vmi, &vmg.prev);
 	if (vma_merge_new_range(&vmg))
@@ -361,11 +383,10 @@ static int dmem_map_new(struct mm_struct *mm, unsigned long start,
 		goto unacct;
 	}
 mapped:
-	vm_stat_account(mm, flags, pages);
+	vm_stat_account(mm, flags, (end - start) >> PAGE_SHIFT);
 	return 0;
 unacct:
-	if (flags & VM_ACCOUNT)
-		vm_unacct_memory(pages);
+	dmem_uncharge(flags, start, end);
 	return ret;
 }
 
@@ -380,9 +401,14 @@ static int dmem_map_zeros(struct mm_struct *mm, unsigned long start,
 		zap_page_range_single(vma, start, end - start, NULL);
 		return 0;
 	}
-	ret = dmem_unmap(mm, start, end);
+	ret = dmem_charge(mm, flags, start, end);
 	if (ret)
 		return ret;
+	ret = dmem_unmap(mm, start, end);
+	if (ret) {
+		dmem_uncharge(flags, start, end);
+		return ret;
+	}
 	ret = dmem_map_new(mm, start, end, flags);
 	return ret ? DMEM_BROKEN : 0;
 }
@@ -498,8 +524,10 @@ int dmem_perm(struct mm_struct *mm, unsigned long addr, unsigned long len,
 		return -EINTR;
 	tlb_gather_mmu(&tlb, mm);
 	vma = vma_find(&vmi, end);
+	if (!vma || vma->vm_start > addr)
+		goto out;
 	prev = vma_prev(&vmi);
-	if (vma && addr > vma->vm_start)
+	if (addr > vma->vm_start)
 		prev = vma;
 	for_each_vma_range(vmi, vma, end) {
 		if (vma->vm_start > pos)
@@ -513,6 +541,7 @@ int dmem_perm(struct mm_struct *mm, unsigned long addr, unsigned long len,
 			break;
 		pos = vma_iter_end(&vmi);
 	}
+out:
 	tlb_finish_mmu(&tlb);
 	mmap_write_unlock(mm);
 	*where = pos;
@@ -558,8 +587,13 @@ static bool dmem_unbroken_pte(struct vm_area_struct *vma, unsigned long addr,
 
 	if (pte_none(pte))
 		return holes;
-	if (!pte_present(pte))
-		return false;
+	if (!pte_present(pte)) {
+		swp_entry_t entry = pte_to_swp_entry(pte);
+
+		/* Its folio is locked, and the entry stays while it is. */
+		return is_migration_entry(entry) &&
+		       !folio_test_anon(pfn_swap_entry_folio(entry));
+	}
 	page = vm_normal_page(vma, addr, pte);
 	return !page || !PageAnon(page);
 }
@@ -572,7 +606,9 @@ static unsigned long dmem_unbroken(struct vm_area_struct *vma,
 				   unsigned long addr, unsigned long end,
 				   bool holes)
 {
-	for (; addr < end; addr += PAGE_SIZE) {
+	unsigned long next;
+
+	for (; addr < end; addr = next) {
 		pmd_t *pmd = mm_find_pmd(vma->vm_mm, addr);
 		spinlock_t *ptl;	/* of the table that maps addr */
 		bool unbroken;
@@ -580,18 +616,28 @@ static unsigned long dmem_unbroken(struct vm_area_struct *vma,
 
 		pte = pmd ? pte_offset_map_lock(vma->vm_mm, pmd, addr, &ptl) :
 			    NULL;
-		if (!pte) {
+		cond_resched();
+		if (!pte) {	/* no table: nothing, or a huge page */
 			if (holes)
 				return addr;
+			next = pmd_addr_end(addr, end);
 			continue;
 		}
+		next = addr + PAGE_SIZE;
 		unbroken = dmem_unbroken_pte(vma, addr, ptep_get(pte), holes);
 		pte_unmap_unlock(pte, ptl);
 		if (unbroken)
 			return addr;
-		cond_resched();
 	}
 	return end;
+}
+
+/* Is there no more of the file at this address? mmap lock held. */
+static bool dmem_beyond(struct vm_area_struct *vma, unsigned long addr)
+{
+	return vma->vm_file && addr < vma->vm_end &&
+	       linear_page_index(vma, addr) >=
+	       DIV_ROUND_UP(i_size_read(file_inode(vma->vm_file)), PAGE_SIZE);
 }
 
 /*
@@ -603,25 +649,27 @@ static int dmem_break_out(struct dmem_copy *c, unsigned long addr,
 			  unsigned long end)
 {
 	struct vm_area_struct *vma;
+	bool beyond = false;
 	struct page *page;
 
 	while (addr < end) {
 		if (mmap_read_lock_killable(c->src))
 			return -EINTR;
 		vma = vma_lookup(c->src, addr);
-		if (vma)
+		if (vma) {
 			addr = dmem_unbroken(vma, addr, min(end, vma->vm_end),
 					     true);
+			beyond = dmem_beyond(vma, addr);
+		}
 		mmap_read_unlock(c->src);
-		if (!vma || addr >= end)
+		if (!vma || beyond || addr >= end)
 			break;
 		page = dmem_get_page(c->src, addr, FOLL_FORCE | FOLL_WRITE);
-		if (!IS_ERR(page)) {
-			put_page(page);
-		} else if (PTR_ERR(page) != -EFAULT) {
+		if (IS_ERR(page)) {
 			c->where = addr;
 			return PTR_ERR(page);
 		}
+		put_page(page);
 		addr += PAGE_SIZE;
 		cond_resched();
 	}
@@ -685,7 +733,7 @@ static bool dmem_descends(struct vm_area_struct *dvma,
 		return false;
 	if (!svma->anon_vma)	/* no page to map */
 		return vma_is_anonymous(svma);
-	if (!dvma->anon_vma ||
+	if (!dvma->anon_vma || dvma->vm_pgoff < svma->vm_pgoff ||
 	    linear_page_index(dvma, addr) != linear_page_index(svma, addr))
 		return false;
 	list_for_each_entry(s, &svma->anon_vma_chain, same_vma) {
@@ -700,23 +748,19 @@ static bool dmem_descends(struct vm_area_struct *dvma,
 }
 
 /*
- * A VMA of mm, as fork would make it, for a part of svma; both locks held.
- * With wipe nothing will be copied into it.
+ * A VMA of mm, as fork would make it, for a part of svma, where nothing is
+ * mapped; both locks held. With wipe nothing will be copied into it.
  */
-struct vm_area_struct *dmem_fork_vma(struct mm_struct *mm,
-				     struct vm_area_struct *svma,
-				     unsigned long start, unsigned long end,
-				     bool wipe)
+static struct vm_area_struct *dmem_fork_charged(struct mm_struct *mm,
+						struct vm_area_struct *svma,
+						unsigned long start,
+						unsigned long end, bool wipe)
 {
-	unsigned long pages = (end - start) >> PAGE_SHIFT;
 	vm_flags_t flags = dmem_child_flags(svma);
-	struct vm_area_struct *vma;
+	struct vm_area_struct *vma = vm_area_dup(svma);
 
-	if (dmem_charge(mm, flags, pages))
-		return ERR_PTR(-ENOMEM);
-	vma = vm_area_dup(svma);
 	if (!vma)
-		goto unacct;
+		goto uncharge;
 	vma->vm_mm = mm;
 	vma_set_range(vma, start, end, vma_pgoff_offset(svma, start));
 	vma_set_anonymous(vma);
@@ -733,7 +777,7 @@ struct vm_area_struct *dmem_fork_vma(struct mm_struct *mm,
 		goto policy;
 	if (vma_link(mm, vma))
 		goto anon;
-	vm_stat_account(mm, flags, pages);
+	vm_stat_account(mm, flags, (end - start) >> PAGE_SHIFT);
 	return vma;
 anon:
 	unlink_anon_vmas(vma);
@@ -741,10 +785,48 @@ policy:
 	mpol_put(vma_policy(vma));
 free:
 	vm_area_free(vma);
-unacct:
-	if (flags & VM_ACCOUNT)
-		vm_unacct_memory(pages);
-	return ERR_PTR(-ENOMEM);
+uncharge:
+	dmem_uncharge(flags, start, end);
+	return NULL;
+}
+
+/* The same, replacing what is mapped there. */
+int dmem_fork_vma(struct mm_struct *mm, struct vm_area_struct *svma,
+		  unsigned long start, unsigned long end, bool wipe,
+		  struct vm_area_struct **vma)
+{
+	vm_flags_t flags = dmem_child_flags(svma);
+	int ret;
+
+	ret = dmem_charge(mm, flags, start, end);
+	if (ret)
+		return ret;
+	ret = dmem_unmap(mm, start, end);
+	if (ret) {
+		dmem_uncharge(flags, start, end);
+		return ret;
+	}
+	*vma = dmem_fork_charged(mm, svma, start, end, wipe);
+	return *vma ? 0 : DMEM_BROKEN;
+}
+
+/*
+ * Rmap must visit the source before its copy: a migration entry that is copied
+ * meanwhile would stay for ever. Equal indices are visited in the order of
+ * insertion, and the source may have been inserted again since (it grew).
+ */
+static void dmem_rmap_behind(struct vm_area_struct *vma)
+{
+	struct anon_vma_chain *avc;
+
+	if (!vma->anon_vma)
+		return;
+	anon_vma_lock_write(vma->anon_vma);
+	list_for_each_entry(avc, &vma->anon_vma_chain, same_vma) {
+		anon_vma_interval_tree_remove(avc, &avc->anon_vma->rb_root);
+		anon_vma_interval_tree_insert(avc, &avc->anon_vma->rb_root);
+	}
+	anon_vma_unlock_write(vma->anon_vma);
 }
 
 /* Share a private range with a child, copy-on-write; both locks held. */
@@ -758,13 +840,11 @@ static int dmem_share(struct mm_struct *dst, struct vm_area_struct *svma,
 	if (dvma && dmem_descends(dvma, svma, start)) {
 		zap_page_range_single(dvma, start, end - start, NULL);
 		vma_start_write(dvma);
+		dmem_rmap_behind(dvma);
 	} else {
-		ret = dmem_unmap(dst, start, end);
+		ret = dmem_fork_vma(dst, svma, start, end, wipe, &dvma);
 		if (ret)
 			return ret;
-		dvma = dmem_fork_vma(dst, svma, start, end, wipe);
-		if (IS_ERR(dvma))
-			return PTR_ERR(dvma);
 	}
 	if (!svma->anon_vma || wipe)
 		return 0;
@@ -772,8 +852,10 @@ static int dmem_share(struct mm_struct *dst, struct vm_area_struct *svma,
 	ret = copy_page_subrange(dvma, svma, start, end);
 	/* Somebody has put page cache back since dmem_break_out(). */
 	if (!ret && !vma_is_anonymous(svma) &&
-	    dmem_unbroken(dvma, start, end, false) != end)
+	    dmem_unbroken(dvma, start, end, false) != end) {
+		zap_page_range_single(dvma, start, end - start, NULL);
 		ret = -EAGAIN;
+	}
 	return ret;
 }
 
@@ -801,8 +883,8 @@ static int dmem_share_range(struct dmem_copy *c, unsigned long start,
 		else if (!dmem_shared(vma))
 			ret = dmem_share(c->dst, vma, addr, next);
 		else if (whole)
-			ret = dmem_map_new(c->dst, addr, next,
-					   dmem_vma_flags(vma));
+			ret = dmem_map_zeros(c->dst, addr, next,
+					     dmem_vma_flags(vma));
 		if (ret)
 			break;
 		addr = next;
@@ -832,7 +914,7 @@ static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 		ret = dmem_share_range(c, start, end, whole);
 	/* The source's entries are read-only now; its TLB must know. */
 	flush_tlb_mm_range(c->src, start, end, PAGE_SHIFT, false);
-	if (ret) {
+	if (ret && ret != -EAGAIN) {
 		dmem_forget(c->dst, start, end);
 		if (ret == -ENOMEM)
 			ret = DMEM_BROKEN;
@@ -878,6 +960,8 @@ static int dmem_fill(struct dmem_copy *c, unsigned long start,
 		for (i = 0; i < s.nr && !ret; i++) {
 			c->where = s.found[i] & PAGE_MASK;
 			ret = dmem_fill_page(c, c->where);
+			if (ret == -EFAULT)	/* it was there: the machine's */
+				ret = -EOWNERDEAD;
 			cond_resched();
 		}
 	}
@@ -934,11 +1018,19 @@ static int dmem_fresh_range(struct dmem_copy *c, unsigned long start,
 	return ret;
 }
 
+/* Was memory that is read taken away meanwhile, by the OOM reaper? */
+static int dmem_unless_reaped(struct mm_struct *mm, int ret)
+{
+	if (ret != -EINTR && test_bit(MMF_UNSTABLE, &mm->flags))
+		return -EOWNERDEAD;
+	return ret;
+}
+
 static int dmem_fresh_unlocked(struct dmem_copy *c, unsigned long start,
 			       unsigned long end)
 {
 	unsigned long delta = c->daddr - c->saddr;
-	int ret = dmem_fresh_range(c, start, end);
+	int ret = dmem_unless_reaped(c->src, dmem_fresh_range(c, start, end));
 
 	if (!ret)
 		return 0;
@@ -955,6 +1047,15 @@ static bool dmem_can_share(const struct dmem_copy *c)
 	       c->daddr == c->saddr && c->src == current->mm;
 }
 
+/* Some memory is unmapped in its own units only: hugetlb, vDSO, SysV. */
+static int dmem_may_cut(struct vm_area_struct *vma, unsigned long addr)
+{
+	if (addr <= vma->vm_start || addr >= vma->vm_end || !vma->vm_ops ||
+	    !vma->vm_ops->may_split)
+		return 0;
+	return vma->vm_ops->may_split(vma, addr) ? -EOPNOTSUPP : 0;
+}
+
 /* May all of a range of the destination be replaced? */
 static int dmem_may_replace(struct dmem_copy *c, unsigned long start,
 			    unsigned long end)
@@ -969,10 +1070,14 @@ static int dmem_may_replace(struct dmem_copy *c, unsigned long start,
 	if (mmap_read_lock_killable(c->dst))
 		return -EINTR;
 	for_each_vma_range(vmi, vma, end) {
-		if (!(vma->vm_flags & VM_SEALED))
+		if (vma->vm_flags & VM_SEALED)
+			ret = -EPERM;
+		else
+			ret = dmem_may_cut(vma, start) ?:
+			      dmem_may_cut(vma, end);
+		if (!ret)
 			continue;
 		c->where = max(start, vma->vm_start);
-		ret = -EPERM;
 		break;
 	}
 	mmap_read_unlock(c->dst);
@@ -1030,18 +1135,19 @@ int dmem_copy(struct dmem_copy *c)
 					      end - last, 0);
 		if (!ret)
 			ret = dmem_copy_pages(c, first, last);
+		ret = dmem_unless_reaped(c->src, ret);
 		if (!ret)
 			dmem_batches_write(&batches);
 		dmem_batches_drop(&batches);
 	} while (ret == -EAGAIN && !fatal_signal_pending(current));
-	return ret;
+	return ret == -EAGAIN ? -EINTR : ret;
 }
 
 /* Shared memory of the source becomes private memory of the copy. */
 static int dmem_fill_shared(struct dmem_copy *c)
 {
 	struct vm_area_struct *vma;
-	unsigned long addr = 0, end;
+	unsigned long addr = 0, end, next;
 	int ret = 0;
 
 	while (!ret) {
@@ -1053,7 +1159,9 @@ static int dmem_fill_shared(struct dmem_copy *c)
 				break;
 		if (vma) {
 			addr = vma->vm_start;
-			end = vma->vm_end;
+			next = vma->vm_end;
+			for (end = addr; end < next && !dmem_beyond(vma, end);)
+				end += PAGE_SIZE;
 		}
 		mmap_read_unlock(c->src);
 		if (!vma)
@@ -1061,10 +1169,9 @@ static int dmem_fill_shared(struct dmem_copy *c)
 		for (; addr < end && !ret; addr += PAGE_SIZE) {
 			c->where = addr;
 			ret = dmem_fill_page(c, addr);
-			if (ret == -EFAULT)	/* beyond the file's end */
-				ret = 0;
 			cond_resched();
 		}
+		addr = next;
 	}
 	return ret;
 }
@@ -1095,8 +1202,12 @@ int dmem_copy_whole(struct dmem_copy *c)
 	} while (ret == -EAGAIN && !fatal_signal_pending(current));
 	if (!ret) {
 		ret = dmem_fill_shared(c);
-		if (ret == -ENOMEM)
+		if (ret == -ENOMEM) {
+			mmap_write_lock(c->dst);
+			dmem_forget(c->dst, 0, TASK_SIZE);
+			mmap_write_unlock(c->dst);
 			ret = DMEM_BROKEN;
+		}
 		c->pages = get_mm_rss(c->dst);
 	}
 	return ret;

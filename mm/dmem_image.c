@@ -19,6 +19,7 @@
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
+#include <linux/sched/coredump.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -50,10 +51,10 @@ static int dmem_snap_vmas(struct mm_struct *mm, struct mm_struct *to)
 	for_each_vma(vmi, vma) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		copy = dmem_fork_vma(to, vma, vma->vm_start, vma->vm_end,
-				     false);
-		if (IS_ERR(copy))
-			return PTR_ERR(copy);
+		ret = dmem_fork_vma(to, vma, vma->vm_start, vma->vm_end, false,
+				    &copy);
+		if (ret)
+			return ret == -ENOTRECOVERABLE ? -ENOMEM : ret;
 		if (!vma->anon_vma)	/* never touched: zeros */
 			continue;
 		vma_start_write(vma);
@@ -157,7 +158,7 @@ unsigned long dmem_image_pages(struct dmem_image *image)
 
 /* Two equal entries name one page, and so the same bytes. */
 struct dmem_entry {
-	enum { DMEM_NONE, DMEM_PFN, DMEM_SWAP } kind;
+	enum { DMEM_NONE, DMEM_PFN, DMEM_SWAP, DMEM_MOVING } kind;
 	unsigned long val;
 };
 
@@ -188,13 +189,14 @@ static struct dmem_entry dmem_entry(pmd_t pmd, pte_t *pte, unsigned long addr)
 		return is_huge_zero_pmd(pmd) ?
 			(struct dmem_entry){ DMEM_NONE } :
 			dmem_entry_pfn(pmd_pfn(pmd) + i);
-	/* A huge page on its way elsewhere: never equal. */
-	return (struct dmem_entry){ DMEM_SWAP, addr };
+	/* A huge page on its way elsewhere. */
+	return (struct dmem_entry){ DMEM_MOVING };
 }
 
 static bool dmem_entry_equal(struct dmem_entry a, struct dmem_entry b)
 {
-	return a.kind == b.kind && (a.kind == DMEM_NONE || a.val == b.val);
+	return a.kind == b.kind && a.kind != DMEM_MOVING &&
+	       (a.kind == DMEM_NONE || a.val == b.val);
 }
 
 /*
@@ -252,6 +254,8 @@ again:
 	ipte = NULL;
 	cval = cpmd ? pmdp_get_lockless(cpmd) : __pmd(0);
 	ival = ipmd ? pmdp_get_lockless(ipmd) : __pmd(0);
+	if (cpmd && !pmd_same(cval, pmdp_get_lockless(cpmd)))
+		goto again;
 	if (pmd_present(cval) && pmd_leaf(cval) && pmd_present(ival) &&
 	    pmd_leaf(ival) && pmd_pfn(cval) == pmd_pfn(ival)) {
 		s->addr = end;
@@ -401,6 +405,12 @@ static unsigned int dmem_look_changed(struct dmem_page *p)
 	return n;
 }
 
+/* A page that was there: poisoned, or its swap cannot be read. */
+static int dmem_machine_error(struct page *page)
+{
+	return PTR_ERR(page) == -EFAULT ? -EOWNERDEAD : PTR_ERR(page);
+}
+
 /* Take the references that @p needs; @addr: the child's, @caller: its. */
 static int dmem_look_page(struct dmem_merge *m, struct dmem_page *p,
 			  unsigned long found, unsigned long base)
@@ -412,13 +422,13 @@ static int dmem_look_page(struct dmem_merge *m, struct dmem_page *p,
 	if (!(found & DMEM_NO_PAGE)) {
 		page = dmem_get_page(m->child, addr, FOLL_FORCE);
 		if (IS_ERR(page))
-			return PTR_ERR(page);
+			return dmem_machine_error(page);
 		p->src = page;
 	}
 	if (!(found & DMEM_NO_SNAP)) {
 		page = dmem_get_page(m->image->mm, addr, FOLL_FORCE);
 		if (IS_ERR(page))
-			return PTR_ERR(page);
+			return dmem_machine_error(page);
 		p->snap = page;
 	}
 	n = dmem_look_changed(p);
@@ -478,7 +488,7 @@ int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
 			cond_resched();
 		}
 	}
-	if (!ret && test_bit(MMF_UNSTABLE, &m->child->flags))
+	if (ret != -EINTR && test_bit(MMF_UNSTABLE, &m->child->flags))
 		ret = -EOWNERDEAD;
 	return ret;
 }

@@ -43,10 +43,9 @@ struct page *dmem_get_page(struct mm_struct *mm, unsigned long addr,
 			   unsigned int flags);
 struct page *dmem_pin_page(struct mm_struct *mm, unsigned long addr,
 			   unsigned int flags);
-struct vm_area_struct *dmem_fork_vma(struct mm_struct *mm,
-				     struct vm_area_struct *svma,
-				     unsigned long start, unsigned long end,
-				     bool wipe);
+int dmem_fork_vma(struct mm_struct *mm, struct vm_area_struct *svma,
+		  unsigned long start, unsigned long end, bool wipe,
+		  struct vm_area_struct **vma);
 
 /* No page: zeros. */
 static inline void *dmem_map(struct page *page)
