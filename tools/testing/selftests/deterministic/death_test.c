@@ -377,6 +377,71 @@ TEST_F(tree, kill)
 	EXPECT_EQ(-ESRCH, get_stop(CHILD, NULL));
 }
 
+/* --- In the middle of operations --- */
+
+#define BIG (8UL << 20)
+
+static long change_all(void *arg)
+{
+	unsigned long i;
+
+	for (i = 0; i < BIG; i += PAGE)
+		((char *)arg)[i]++;
+	return 0;
+}
+
+/* Copies, snapshots and merges without end. */
+static void operate(void)
+{
+	char *big = mmap(NULL, BIG, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			 0);
+	struct det_op ops[] = {
+		op_merge(big, BIG, 0),
+		op_copy(big, (uintptr_t)big, BIG),
+	};
+
+	memset(big, 1, BIG);
+	for (;;) {
+		if (spawn(CHILD, DET_SNAP | DET_START | DET_WAIT, change_all,
+			  big, NULL) != 1 ||
+		    get_ops(CHILD, 0, ops, 2, NULL) ||
+		    put_ops(CHILD, DET_SNAP, &ops[1], 1, NULL))
+			_exit(89);
+	}
+}
+
+static void *exit_later(void *arg)
+{
+	usleep((long)arg);
+	_exit(3);
+}
+
+TEST(killed_in_the_middle_of_operations)
+{
+	pid_t pid, child;
+	int status, i;
+	pthread_t t;
+
+	NEED_CALLS();
+	for (i = 0; i < 24; i++) {
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			if (i % 2)
+				pthread_create(&t, NULL, exit_later,
+					       (void *)(i * 3000L));
+			operate();
+		}
+		usleep(i * 3000);
+		child = space_pid(pid, CHILD);
+		if (i % 2 == 0)
+			kill(pid, SIGKILL);
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_EQ(i % 2 ? 3 << 8 : SIGKILL, status);
+		EXPECT_TRUE(!child || EVENTUALLY(!pid_exists(child)));
+	}
+}
+
 /* --- Threads of a master --- */
 
 static void *make_two(void *arg)

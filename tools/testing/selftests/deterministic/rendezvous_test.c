@@ -214,6 +214,28 @@ TEST(notify_counts_stops)
 	EXPECT_RET(4, &st);
 }
 
+/* The end of a child that somebody kills is a stop too. */
+TEST(notify_of_a_killed_child)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct det_status st;
+	pid_t pid;
+
+	NEED_CALLS();
+	p.fd = eventfd(0, EFD_CLOEXEC);
+	ASSERT_LE(0, p.fd);
+	ASSERT_EQ(0, MAKE(CHILD, code_spin));
+	pid = space_pid(getpid(), CHILD);
+	if (!pid)
+		SKIP(return, "no /proc");
+	ASSERT_EQ(0, set_notify(CHILD, p.fd));
+	ASSERT_EQ(0, put_flags(CHILD, DET_START, NULL));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(1, poll(&p, 1, 120 * 1000));
+	EXPECT_EQ(0, get_flags(CHILD, DET_NOWAIT, &st));
+	EXPECT_EQ(DET_KILLED, st.reason) print_status(&st);
+}
+
 /* poll() on one eventfd serves many children. */
 TEST(notify_and_poll)
 {
