@@ -131,7 +131,7 @@ user)
 clean)
 	cd "$B"
 	# The tree, the downloads and the verdicts stay.
-	rm -rf out out-debug out-gdb off user guest log series stage dmem model linux.new linux.old
+	rm -rf out out-debug out-gdb out-check off series.work series.check host user guest log series stage dmem model linux.new linux.old
 	;;
 *)
 	exec "$SCRIPTS/$goal.sh"

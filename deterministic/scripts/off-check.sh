@@ -14,22 +14,6 @@ OFF=$B/off
 STOCK=$OFF/linux
 C=$ROOT/deterministic/configs
 
-# The stock tree is the patched one with the original files in their places,
-# and without ours; links cost no space. Each file that is touched is a file.
-make_stock() {
-	rm -rf "$STOCK.new"
-	cp -al "$B/linux" "$STOCK.new"
-	while read -r f; do
-		rm -f "$STOCK.new/$f"
-		[ ! -e "$B/orig/$f" ] || cp -p "$B/orig/$f" "$STOCK.new/$f"
-	done <"$B/state/touched"
-	while read -r f; do
-		rm -f "$STOCK.new/$f"
-	done <"$B/state/links"
-	rm -rf "$STOCK"
-	mv "$STOCK.new" "$STOCK"
-}
-
 # build TREE OUT
 build() {
 	TREE=$1 "$SCRIPTS/configure.sh" "$2" "$C/off.config"
@@ -64,7 +48,7 @@ export KBUILD_BUILD_VERSION=1 LOCALVERSION=
 
 "$SCRIPTS/tree.sh"
 mkdir -p "$OFF"
-make_stock
+"$SCRIPTS/stock.sh" "$STOCK"
 step off-stock "building a small stock kernel" build "$STOCK" "$OFF/stock"
 step off "building it patched, the feature off" build "$B/linux" "$OFF/off"
 # The comparison must be able to fail: the two are not the same files.

@@ -1,0 +1,180 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# All tests, part by part; TEST=part for one alone. Each part prints TAP into a
+# log, of which its lines are counted: a line here says how long it took and how
+# many passed; what failed is shown. The last line is the sum.
+# shellcheck disable=SC2317 # part calls them
+
+ROOT=${ROOT:-$(dirname "$0")/../..}
+. "$ROOT/deterministic/scripts/common.sh"
+
+PASSED=0
+FAILED=0
+SKIPPED=0
+G=$ROOT/deterministic/guest
+
+# Lines of TAP, also of nested TAP, in a log: count PATTERN LOG
+count() {
+	grep -cE "$1" "$2" || :
+}
+
+# part NAME TEXT COMMAND...: a command that prints no TAP is one test itself.
+part() {
+	name=$1
+	text=$2
+	shift 2
+	case ${TEST:-$name} in
+	"$name") ;;
+	*) return 0 ;;
+	esac
+	log=$B/log/test-$name.log
+	ticker "$text" "${log#"$ROOT/"}"
+	set +e
+	(
+		set -e
+		"$@"
+	) >"$log" 2>&1 </dev/null
+	rc=$?
+	set -e
+	ticker_end
+	judge
+}
+
+judge() {
+	p=$(count '^ok ' "$log")
+	f=$(count '^not ok ' "$log")
+	s=$(count '^ok .*# SKIP' "$log")
+	p=$((p - s))
+	if [ "$rc" -ne 0 ] && [ "$f" -eq 0 ]; then
+		echo "not ok - $text ended with status $rc" >>"$log"
+		f=1
+	elif [ $((p + f + s)) -eq 0 ]; then
+		p=1
+	fi
+	PASSED=$((PASSED + p))
+	FAILED=$((FAILED + f))
+	SKIPPED=$((SKIPPED + s))
+	printf '  %s passed, %s failed, %s skipped\n' "$p" "$f" "$s"
+	[ "$s" -eq 0 ] || sed -n 's/^ok.*# SKIP/      skipped:/p' "$log" | sort | uniq -c | sed 's/^ *\([0-9]*\)  */    \1 /'
+	[ "$f" -eq 0 ] || show_failures
+}
+
+show_failures() {
+	grep '^not ok ' "$log" | head -30 | sed 's/^/    /'
+	say "    the last lines of $log:"
+	grep -v '^ok ' "$log" | tail -n 25 | sed 's/^/    | /'
+}
+
+# A part that nothing else can do without.
+must() {
+	before=$FAILED
+	part "$@"
+	[ "$FAILED" -eq "$before" ] || finish
+}
+
+finish() {
+	say "took $(elapsed $(($(now) - BEGUN)))"
+	printf '%s passed, %s failed, %s skipped\n' "$PASSED" "$FAILED" "$SKIPPED" |
+		tee "$B/state/result"
+	[ "$FAILED" -eq 0 ]
+	exit
+}
+
+plain() {
+	"$SCRIPTS/tree.sh" && "$SCRIPTS/kernel.sh" --quick plain && "$SCRIPTS/user.sh"
+}
+
+# The debug kernel is built while parts run that leave a CPU free.
+debug_begin() {
+	[ -z "${TEST:-}" ] || return 0
+	nice "$SCRIPTS/kernel.sh" --quick debug >"$B/log/test-debug-begin.log" 2>&1 </dev/null &
+}
+
+debug() {
+	"$SCRIPTS/kernel.sh" --quick debug
+}
+
+# The programs' own test prints its own kind of lines.
+programs() {
+	"$ROOT/tools/deterministic/test.sh" "$B/user/bin" serial pthreads
+}
+
+programs_guest() {
+	"$G/boot" --cpus 2 --host-root --log "$B/log/programs-guest.log" -- \
+		/bin/sh -c 'tools/deterministic/test.sh build/user/bin spaces && build/user/bin/det-lib-test'
+}
+
+run_main_job() {
+	"$SCRIPTS/run.sh"
+}
+
+# KUnit's results are in the kernel's log of the debug guest.
+kunit() {
+	sed 's/^\[[^]]*\] *//' "$B/log/selftests-2-debug.1.log" | tr -d '\r' >"$B/state/kunit"
+	awk '/# Subtest: / { name = $NF }
+		/^(not )?ok [0-9]+ / && name != "" { sub(/ok [0-9]+ /, "&" name "."); print }' \
+		"$B/state/kunit" | grep -E 'ok [0-9]+ (dmem|det)' >"$B/state/kunit.tap" || :
+	cat "$B/state/kunit.tap"
+	[ -s "$B/state/kunit.tap" ] || say "not ok - no KUnit result is in $B/log/selftests-2-debug.1.log"
+}
+
+# What a guest must do that breaks its kernel on purpose: fires NAME PATTERN CMD
+fires() {
+	rc=0
+	"$G/boot" --debug --log "$B/log/fires.log" --timeout 300 -- /bin/sh -c "$3" 2>&1 || rc=$?
+	if [ "$rc" -eq 125 ] && grep -aqE "$2" "$B/log/fires.log"; then
+		say "ok - a run fails by $1"
+	else
+		say "not ok - $1 on purpose does not fail the run (status $rc)"
+	fi
+}
+
+fire_all() {
+	d=/sys/kernel/debug/provoke-crash/DIRECT
+	m='mount -t debugfs none /sys/kernel/debug 2>/dev/null;'
+	fires "a WARNING" 'WARNING:' "$m echo WARNING >$d; true"
+	fires "a KASAN report" 'KASAN:' "$m echo READ_AFTER_FREE >$d; true"
+	fires "a BUG" 'kernel BUG' "$m echo BUG >$d; true"
+}
+
+git_is_clean() {
+	[ -d "$ROOT/.git" ] || {
+		say "ok - git status # SKIP no git repository"
+		return
+	}
+	if [ "$(git -C "$ROOT" status --porcelain)" = "$GIT_BEFORE" ]; then
+		say "ok - git status is as it was"
+	else
+		git -C "$ROOT" status --porcelain
+		say "not ok - git status is as it was"
+	fi
+}
+
+BEGUN=$(now)
+"$SCRIPTS/fetch.sh" test
+GIT_BEFORE=$(git -C "$ROOT" status --porcelain 2>/dev/null) || GIT_BEFORE=
+case ${TEST:-} in
+merge | model | check | series | off | host | git) ;;
+*) TEST='' must plain "the kernel and what runs on it" plain ;;
+esac
+part guest "the guest, from outside" "$G/test.sh"
+part main-job "the main job" run_main_job
+part selftests-4 "selftests on 4 CPUs" "$SCRIPTS/selftests.sh" 4
+part selftests-2 "selftests on 2 CPUs" "$SCRIPTS/selftests.sh" 2
+part programs-guest "the programs in spaces" programs_guest
+debug_begin
+part selftests-1 "selftests on 1 CPU" "$SCRIPTS/selftests.sh" 1
+part merge "the merge in user space" make -C "$B/linux/tools/testing/dmem" OUT="$B/dmem" run
+part model "the model of the rendezvous" make -C "$ROOT/deterministic/model" OUT="$B/model" run
+part check "checkpatch, sparse, W=1, kernel-doc" "$SCRIPTS/check.sh"
+part programs "the programs without spaces" programs
+part series "the series on two kernels" "$SCRIPTS/series-test.sh"
+part debug "the debug kernel" debug
+part selftests-debug "selftests on the debug kernel" "$SCRIPTS/selftests.sh" 2 --debug
+part kunit "KUnit in the debug kernel" kunit
+part fires "a broken kernel fails a run" fire_all
+part off "CONFIG_DETERMINISTIC=n" "$SCRIPTS/off-check.sh"
+part host "what can go wrong for a user" "$SCRIPTS/test-host.sh"
+part git "git status" git_is_clean
+finish
