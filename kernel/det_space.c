@@ -30,8 +30,8 @@
  *
  *   The barrier in set_current_state() between A and B pairs with the one in
  *   wake_up_process() between C and D: either the space sees RUNNING, or the
- *   waker sees it asleep. state is read at B with acquire semantics and pairs
- *   with the release of wq.lock at C.
+ *   waker sees it asleep. state is written with release semantics at C and read
+ *   with acquire semantics at B.
  *
  *   kill (any thread of the parent, without busy; or the parent's exit)
  *     lock wq; gone? -> somebody else's; gone = true; wake wq; unlock wq
@@ -152,7 +152,8 @@ static void det_publish(struct det_space *sp, enum det_state state,
 {
 	lockdep_assert_held(&sp->wq.lock);
 	sp->stop = *why;
-	WRITE_ONCE(sp->state, state);
+	/* Pairs with the acquires in det_park() and det_has_stopped(). */
+	smp_store_release(&sp->state, state);
 	if (sp->notify)
 		eventfd_signal(sp->notify);
 	wake_up_locked(&sp->wq);
@@ -232,6 +233,7 @@ void det_kill_self(void)
  * det_fault - a space has raised a signal against itself
  * @t: current, unless somebody else is meant
  * @info: the signal
+ * @fatal: nobody survives it: a verdict of seccomp's, state that is lost
  *
  * Called where the signal is raised: no queued one can take its place. The
  * space will stop before it returns to user mode. What the machine did
@@ -240,7 +242,8 @@ void det_kill_self(void)
  * Context: any in which signals are forced, interrupts possibly off.
  * Return: true if there is no signal to deliver.
  */
-bool det_fault(struct task_struct *t, const struct kernel_siginfo *info)
+bool det_fault(struct task_struct *t, const struct kernel_siginfo *info,
+	       bool fatal)
 {
 	struct det_stop why = { .reason = DET_FAULT, .sig = info->si_signo };
 
@@ -248,8 +251,8 @@ bool det_fault(struct task_struct *t, const struct kernel_siginfo *info)
 		return false;
 	det_trap_info(&why.trap, &why.error);
 	why.addr = (unsigned long)info->si_addr;
-	if (info->si_signo == SIGBUS && (why.trap == X86_TRAP_PF ||
-					 why.trap == X86_TRAP_MC)) {
+	if (fatal || (info->si_signo == SIGBUS && why.trap != X86_TRAP_AC &&
+		      why.trap != X86_TRAP_SS && why.trap != X86_TRAP_NP)) {
 		det_kill_self();
 		return true;
 	}
@@ -303,11 +306,12 @@ bool det_syscall_enter(struct pt_regs *regs, long nr)
 {
 	enum det_entry kind = det_syscall_kind(regs, nr);
 
+	if (kind != DET_ENTRY_INT80)
+		det_syscall_canonical(regs);
 	if (kind != DET_ENTRY_CALL) {
 		det_stop_entry(regs, kind);
 		return false;
 	}
-	det_syscall_canonical(regs);
 	if (nr == __NR_dput || nr == __NR_dget || nr == __NR_dret)
 		return true;
 	det_stop_syscall(regs, nr);
@@ -360,6 +364,8 @@ static struct det_space *det_alloc(struct det_family *family, u64 number)
 	sp->number = number;
 	det_family_init(&sp->family, family->depth + 1);
 	init_completion(&sp->reaped);
+	/* Not yet at rest, but on its way; det_start() clears it. */
+	sp->stop.reason = DET_NEW;
 	init_waitqueue_head(&sp->wq);
 	return sp;
 }
@@ -615,7 +621,7 @@ static int det_has_stopped(struct det_space *sp)
 {
 	if (READ_ONCE(sp->gone))
 		return 1;
-	/* Pairs with the release of wq.lock after det_publish(). */
+	/* Pairs with the release in det_publish(). */
 	return smp_load_acquire(&sp->state) != DET_STATE_RUNNING;
 }
 
@@ -653,7 +659,12 @@ static int det_wait(struct det_space *sp, int (*done)(struct det_space *sp))
  */
 int det_claim(struct det_space *sp, bool nowait)
 {
-	int got = nowait ? det_try_claim(sp) : det_wait(sp, det_try_claim);
+	int got = det_try_claim(sp);
+
+	/* One that was never started does not run: it is about to stop. */
+	if (!got && (!nowait || (!READ_ONCE(sp->busy) &&
+				 READ_ONCE(sp->stop.reason) == DET_NEW)))
+		got = det_wait(sp, det_try_claim);
 
 	if (!got)
 		return -EAGAIN;
@@ -707,7 +718,8 @@ int det_start(struct det_space *sp)
 	} else {
 		trace_det_start(task_pid_nr(sp->task), sp->number);
 		memset(&sp->stop, 0, sizeof(sp->stop));
-		WRITE_ONCE(sp->state, DET_STATE_RUNNING);
+		/* C; pairs with the acquire at B. */
+		smp_store_release(&sp->state, DET_STATE_RUNNING);
 		wake_up_process(sp->task);
 	}
 	spin_unlock_irq(&sp->wq.lock);

@@ -30,6 +30,7 @@
 #include <linux/mman.h>
 #include <linux/pagemap.h>
 #include <linux/rseq.h>
+#include <linux/sched/coredump.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
@@ -387,8 +388,10 @@ static int det_step_regs(struct det_call *c)
 /* Step 5: operations. */
 
 /* What the kernel wrote into the caller's memory is not the child's. */
-static void det_unregister(struct mm_struct *mm)
+static int det_unregister(struct mm_struct *mm)
 {
+	const int tid = 0;
+	int ret = 0;
 #ifdef CONFIG_RSEQ
 	unsigned long rseq = (unsigned long)current->rseq;
 	const struct {
@@ -398,14 +401,14 @@ static void det_unregister(struct mm_struct *mm)
 	} unset = { .cpu_id = RSEQ_CPU_ID_UNINITIALIZED };
 
 	if (rseq)
-		dmem_write(mm, rseq, &unset, offsetofend(typeof(unset), mm_cid));
+		ret = dmem_write(mm, rseq, &unset,
+				 offsetofend(typeof(unset), mm_cid));
 #endif
-	if (current->clear_child_tid) {
-		const int tid = 0;
-
-		dmem_write(mm, (unsigned long)current->clear_child_tid, &tid,
-			   sizeof(tid));
-	}
+	if (current->clear_child_tid && (!ret || ret == -EFAULT))
+		ret = dmem_write(mm, (unsigned long)current->clear_child_tid,
+				 &tid, sizeof(tid));
+	/* Not mapped, or not written to: nothing to hide. */
+	return ret == -EFAULT ? 0 : ret;
 }
 
 static int det_op_copy(struct det_call *c, const struct det_op *op)
@@ -428,8 +431,8 @@ static int det_op_copy(struct det_call *c, const struct det_op *op)
 	ret = whole ? dmem_copy_whole(&copy) : dmem_copy(&copy);
 	dmem_image_put(image);
 	if (!ret && whole && c->put) {
-		det_unregister(c->mm);
-		c->sp->broken = false;
+		ret = det_unregister(c->mm);
+		c->sp->broken = ret;
 	}
 	if (ret)
 		c->st.addr = copy.where;
@@ -497,6 +500,7 @@ static int det_op(struct det_call *c, u32 i)
 	int ret = 0;
 
 	c->st.op = i;
+	c->st.addr = 0;
 	switch (op->op) {
 	case DET_COPY:
 		ret = det_op_copy(c, op);
@@ -604,6 +608,8 @@ static long det_wait_later(struct det_call *c)
 	restart->det.child = c->number;
 	restart->det.args = c->uargs;
 	restart->det.size = c->usize;
+	restart->det.nr_conflicts = c->st.nr_conflicts;
+	restart->det.nr_ranges = c->st.nr_ranges;
 	restart->det.put = c->put;
 	return set_restart_fn(restart, det_wait_restart);
 }
@@ -622,6 +628,9 @@ static long det_steps(struct det_call *c)
 		c->mm = get_task_mm(sp->task);
 		if (!c->mm)
 			return -EOWNERDEAD;
+		/* What it may get from now on is as secret as the caller's. */
+		if (get_dumpable(current->mm) < get_dumpable(c->mm))
+			set_dumpable(c->mm, get_dumpable(current->mm));
 	}
 	ret = det_step_regs(c);
 	if (!ret)
@@ -797,12 +806,15 @@ static long det_wait_restart(struct restart_block *restart)
 		.uargs = restart->det.args,
 		.usize = restart->det.size,
 		.st.op = DET_NO_OP,
+		.st.nr_conflicts = restart->det.nr_conflicts,
+		.st.nr_ranges = restart->det.nr_ranges,
 	};
 	struct det_family *family = det_own_family(false);
 	struct det_space *sp = NULL;
 	long ret = det_read_args(&c);
 
 	c.a.flags &= ~DET_NOWAIT;
+	c.a.ranges = 0;		/* written by the first part of the call */
 	if (!ret)
 		sp = family ? det_find(family, c.number) : NULL;
 	if (!ret && !sp)

@@ -37,6 +37,17 @@ static inline void det_fork(struct task_struct *p,
 	p->det = args->det;
 }
 
+/* Nobody but its parent writes into a space, tracers neither. */
+static inline void det_fork_untraced(struct task_struct *p)
+{
+#ifdef CONFIG_UPROBES
+	p->utask = NULL;
+#endif
+#ifdef CONFIG_USER_EVENTS
+	p->user_event_mm = NULL;
+#endif
+}
+
 /* Never pid 1 of a namespace that its master has unshared for children. */
 static inline struct pid_namespace *det_pid_ns(struct task_struct *p)
 {
@@ -53,7 +64,8 @@ static inline bool det_takes_signal(int sig)
 }
 
 void det_filter_delayed(struct task_struct *p, sigset_t *set);
-bool det_fault(struct task_struct *t, const struct kernel_siginfo *info);
+bool det_fault(struct task_struct *t, const struct kernel_siginfo *info,
+	       bool fatal);
 bool det_syscall_enter(struct pt_regs *regs, long nr);
 void __det_exit(struct task_struct *tsk);
 void __det_exit_done(struct task_struct *tsk);
@@ -91,6 +103,8 @@ static inline bool det_mm_is_space(const struct mm_struct *mm)
 static inline void det_fork(struct task_struct *p,
 			    const struct kernel_clone_args *args) { }
 
+static inline void det_fork_untraced(struct task_struct *p) { }
+
 static inline struct pid_namespace *det_pid_ns(struct task_struct *p)
 {
 	return p->nsproxy->pid_ns_for_children;
@@ -104,7 +118,7 @@ static inline bool det_takes_signal(int sig)
 static inline void det_filter_delayed(struct task_struct *p, sigset_t *set) { }
 
 static inline bool det_fault(struct task_struct *t,
-			     const struct kernel_siginfo *info)
+			     const struct kernel_siginfo *info, bool fatal)
 {
 	return false;
 }

@@ -65,7 +65,22 @@ void det_regs_init(struct task_struct *task, struct det_regs *r)
 	r->pkru = pkru_get_init_value();
 	r->reset_segments = true;
 
+	/* The first stop saves these; copy_thread() has left the maker's. */
+	memset(regs, 0, DET_COMMON);
 	regs->orig_ax = -1;
+	regs->sp = 0;
+	regs->cs = __USER_CS;
+	regs->ss = __USER_DS;
+	regs->flags = X86_EFLAGS_IF | X86_EFLAGS_FIXED;
+	thread->fsbase = 0;
+	thread->gsbase = 0;
+	thread->fsindex = 0;
+	thread->gsindex = 0;
+	thread->ds = 0;
+	thread->es = 0;
+	thread->trap_nr = 0;
+	thread->error_code = 0;
+	thread->cr2 = 0;
 	thread->pkru = r->pkru;
 	thread->iopl_emul = 0;
 	memset(thread->tls_array, 0, sizeof(thread->tls_array));
@@ -139,6 +154,9 @@ void det_regs_load(struct det_regs *r)
 
 	current->thread.pkru = r->pkru;
 	write_pkru(r->pkru);
+	/* What is there at the next stop is that stop's. */
+	current->thread.trap_nr = 0;
+	current->thread.error_code = 0;
 }
 
 /**
@@ -181,7 +199,8 @@ void det_regs_set(struct det_regs *r, const struct user_regs_struct *user)
  * @task: the space
  * @r: its saved registers
  *
- * Return: 0 or -ENOMEM, with nothing changed.
+ * Return: 0; -ENOMEM, or -EINVAL for a base outside of user space, with nothing
+ * changed.
  */
 int det_regs_fork(struct task_struct *task, struct det_regs *r)
 {
@@ -194,6 +213,9 @@ int det_regs_fork(struct task_struct *task, struct det_regs *r)
 		return -ENOMEM;
 	det_regs_save(&own);
 	own.user.ax = 0;
+	ret = det_regs_check(&own.user);
+	if (ret)
+		goto free;
 	det_xstate_get(current, &own, buf);
 	/* A space has no state that needs a permission (AMX tiles). */
 	if (cpu_feature_enabled(X86_FEATURE_XSAVE))
@@ -202,6 +224,7 @@ int det_regs_fork(struct task_struct *task, struct det_regs *r)
 	ret = det_xstate_set(task, r, buf);
 	if (!ret)
 		det_regs_set(r, &own.user);
+free:
 	kvfree(buf);
 	return ret;
 }
