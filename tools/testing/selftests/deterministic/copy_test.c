@@ -10,6 +10,11 @@
 
 #include "mem.h"
 
+/* For headers that are older. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 #define PAGES 8
 #define LEN (PAGES * PAGE)
 
@@ -585,6 +590,39 @@ TEST_F(copy, part_of_the_huge_zero_page)
 	ASSERT_TRUE(all_bytes(huge, 0, HUGE));
 }
 
+/* Few pages out of a huge one: exactly these, and nothing beside them. */
+TEST_F(copy, pages_of_a_huge_page)
+{
+	unsigned long at = HUGE / 2 + 5 * PAGE;
+	char *huge = map_huge(HUGE);
+	int i;
+
+	fill(huge, HUGE, 6);
+	madvise(huge, HUGE, MADV_COLLAPSE);
+	ASSERT_EQ(0, put_op(1, 0, op_copy(huge + PAGE, addr_of(huge) + PAGE,
+					  PAGE), NULL));
+	ASSERT_EQ(0, put_op(1, 0, op_copy(huge + at, addr_of(huge) + at,
+					  3 * PAGE), NULL));
+	EXPECT_TRUE(child_has(1, addr_of(huge) + PAGE, huge + PAGE, PAGE));
+	EXPECT_TRUE(child_has(1, addr_of(huge) + at, huge + at, 3 * PAGE));
+	EXPECT_EQ(PROBE_FAULT, child_read(1, addr_of(huge)));
+	EXPECT_EQ(PROBE_FAULT, child_read(1, addr_of(huge) + 2 * PAGE));
+	EXPECT_EQ(PROBE_FAULT, child_read(1, addr_of(huge) + at - 1));
+	EXPECT_EQ(PROBE_FAULT, child_read(1, addr_of(huge) + at + 3 * PAGE));
+	/* Then all of it, again and again: what the child wrote goes. */
+	for (i = 0; i < 50; i++) {
+		madvise(huge, HUGE, MADV_COLLAPSE);
+		ASSERT_EQ(0, put_op(1, 0, op_copy(huge, addr_of(huge), HUGE),
+				    NULL));
+		ASSERT_EQ(byte_at(huge + i), child_read(1, addr_of(huge) + i));
+		ASSERT_EQ(0, child_write(1, addr_of(huge) + i + 1, i));
+		huge[i] ^= i;
+	}
+	huge[i - 1] ^= i - 1;
+	huge[i] = i - 1;
+	EXPECT_TRUE(child_has(1, addr_of(huge), huge, HUGE));
+}
+
 TEST_F(copy, huge_pages_back)
 {
 	char *huge = map_huge(HUGE), *back = map_huge(HUGE);
@@ -818,6 +856,31 @@ TEST_F(copy, whole_rseq_area)
 	EXPECT_EQ(0, there.cid);
 }
 
+/* A thread's word that the kernel would write may lie across two pages. */
+TEST_F(copy, whole_thread_id_across_pages)
+{
+	char *word = self->arena + PAGE - 1, *want = map_rw(LEN);
+
+	memcpy(want, self->arena, LEN);
+	memset(want + PAGE - 1, 0, sizeof(int));
+	syscall(__NR_set_tid_address, word);
+	ASSERT_EQ(0, put_op(1, 0, op_whole(), NULL));
+	ASSERT_EQ(0, probe_into(1));
+	EXPECT_TRUE(child_has(1, addr_of(self->arena), want, LEN));
+	EXPECT_NE(0, memcmp(self->arena, want, LEN));
+	/* And even if one of them is not there, or cannot be written. */
+	ASSERT_EQ(0, mprotect(self->arena, PAGE, PROT_READ));
+	EXPECT_EQ(0, put_op(1, 0, op_whole(), NULL));
+	ASSERT_EQ(0, munmap(self->arena + PAGE, PAGE));
+	EXPECT_EQ(0, put_op(1, 0, op_whole(), NULL));
+	ASSERT_EQ(0, munmap(self->arena, PAGE));
+	EXPECT_EQ(0, put_op(1, 0, op_whole(), NULL));
+	EXPECT_EQ(0, put_op(1, 0, op_whole(), NULL));
+	ASSERT_EQ(0, probe_into(1));
+	EXPECT_EQ(byte_at(self->arena + 2 * PAGE),
+		  child_read(1, addr_of(self->arena) + 2 * PAGE));
+}
+
 /* --- What is refused --- */
 
 static void check_refused(struct __test_metadata *_metadata, char *bad,
@@ -848,7 +911,7 @@ TEST_F(copy, hugetlb_is_refused)
 	check_refused(_metadata, p, self->arena);
 }
 
-/* A part of a huge page of that kind cannot be replaced, as with munmap. */
+/* A part of a huge page of that kind cannot be replaced. */
 TEST_F(copy, hugetlb_of_the_caller)
 {
 	char *p = mmap(NULL, HUGE, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS |
@@ -860,9 +923,12 @@ TEST_F(copy, hugetlb_of_the_caller)
 		SKIP(return, "no hugetlb pages");
 	ASSERT_EQ(0, put_op(1, 0, op_copy(self->arena, THERE, LEN), NULL));
 	ret = get_op(1, 0, op_copy(p + PAGE, THERE, PAGE), &st);
-	EXPECT_OP_ERR(EINVAL, 0, ret, &st);
+	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, p + PAGE, ret, &st);
 	ret = get_op(1, 0, op_zero(addr_of(p) + PAGE, PAGE, PROT_RW), &st);
-	EXPECT_OP_ERR(EINVAL, 0, ret, &st);
+	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, p + PAGE, ret, &st);
+	ret = get_op(1, 0, op_zero(addr_of(p) + PAGE, PAGE, 0), &st);
+	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, p + PAGE, ret, &st);
+	EXPECT_STREQ("rw-p", perm_at(getpid(), addr_of(p)));
 	EXPECT_STREQ("rw-p", perm_at(getpid(), addr_of(p) + PAGE));
 	/* All of it can. */
 	ASSERT_EQ(0, get_op(1, 0, op_zero(addr_of(p), HUGE, PROT_RW), NULL));

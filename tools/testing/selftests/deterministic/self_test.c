@@ -291,10 +291,31 @@ TEST_F(self, out_of_memory)
 	EXPECT_EQ(-ENOMEM, maps_too_much(NULL));
 	/* As after a mmap that failed, what was there is there. */
 	EXPECT_STREQ("rw-p", perm_at(getpid(), THERE + PAGE));
+	EXPECT_EQ('x', load(THERE + PAGE));
 	ASSERT_EQ(1, spawn(1, DET_START | DET_WAIT, maps_too_much, NULL,
 			   &self->st));
 	EXPECT_EQ(DET_KILLED, self->st.reason) print_status(&self->st);
 	EXPECT_EQ(0, kill_child(1));
+}
+
+/* dget's COPY, too, says so before it takes anything away. */
+TEST_F(self, copy_out_of_memory)
+{
+	const __u64 len = 1UL << 28;
+	struct rlimit lim = { len, len };
+
+	ASSERT_EQ(0, put_op(1, 0, op_zero(THERE, len, PROT_RW), NULL));
+	ASSERT_EQ(0, self_put(op_zero(THERE + PAGE, PAGE, PROT_RW)));
+	store(THERE + PAGE, 'x');
+	ASSERT_EQ(0, setrlimit(RLIMIT_AS, &lim));
+	EXPECT_EQ(-ENOMEM, get_op(1, 0, op_copy((void *)THERE, THERE, len),
+				  &self->st));
+	EXPECT_EQ(0, self->st.op);
+	EXPECT_STREQ("rw-p", perm_at(getpid(), THERE + PAGE));
+	EXPECT_EQ('x', load(THERE + PAGE));
+	EXPECT_EQ(0, get_op(1, 0, op_copy((void *)THERE, THERE, 4 * PAGE),
+			    NULL));
+	EXPECT_EQ(0, load(THERE + PAGE));
 }
 
 /* What a space maps for itself its parent sees, and merges. */
