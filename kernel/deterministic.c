@@ -188,6 +188,24 @@ static bool det_overlap(const struct det_op *op)
 	       op->child < op->caller + op->len;
 }
 
+/*
+ * Would two MERGEs of one call write different bytes to one place? Neither is
+ * the other's conflict: both are looked at before any is written.
+ */
+static bool det_merges_clash(const struct det_op *ops, u32 i)
+{
+	const struct det_op *a = &ops[i], *b;
+
+	if (a->op != DET_MERGE)
+		return false;
+	for (b = ops; b < a; b++)
+		if (b->op == DET_MERGE && a->caller < b->caller + b->len &&
+		    b->caller < a->caller + a->len &&
+		    a->caller - a->child != b->caller - b->child)
+			return true;
+	return false;
+}
+
 static int det_read_ops(struct det_call *c)
 {
 	size_t size = c->a.op_size;
@@ -211,6 +229,8 @@ static int det_read_ops(struct det_call *c)
 		if (!ret)
 			ret = det_check_op(c, &c->ops[i]);
 		if (!ret && c->number == DET_SELF && det_overlap(&c->ops[i]))
+			ret = -EINVAL;
+		if (!ret && det_merges_clash(c->ops, i))
 			ret = -EINVAL;
 		if (ret)
 			return ret;
