@@ -103,7 +103,7 @@ FIXTURE_SETUP(child)
 	self->hole = self->rw + PAGE;
 	ASSERT_EQ(0, munmap(self->hole, PAGE));
 	ASSERT_EQ(0, mprotect(self->ro, PAGE, PROT_READ));
-	ASSERT_EQ(0, make_blob(CHILD, code_seven, BLOB_SIZE(code_seven)));
+	ASSERT_EQ(0, MAKE(CHILD, code_seven));
 	self->a = args_of(0, NULL, 0, &self->st);
 }
 

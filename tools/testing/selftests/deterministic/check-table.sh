@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Looks whether each test that README names as file.test exists.
 cd "$(dirname "$0")" || exit 1
-bad=0 n=0
-for t in $(grep -oE '\b[a-z]+\.[a-z0-9_]+\b' README | sort -u); do
-	file=${t%%.*}_test.c name=${t#*.}
-	[ -f "$file" ] || continue
-	n=$((n + 1))
-	grep -qE "^TEST(_F|_F_TIMEOUT)?\(([a-z_]+, )?$name[,)]" "$file" && continue
-	echo "README: no test $name in $file"
-	bad=1
-done
-echo "$n tests named"
-[ $n -gt 100 ] || bad=1
-exit $bad
+
+named()
+{
+	grep -oE '\b[a-z]+\.[a-z0-9_]+\b' README | sort -u
+}
+
+missing=$(named | while IFS=. read -r file name; do
+	[ -f "${file}_test.c" ] || continue
+	grep -qE "^TEST(_F|_F_TIMEOUT)?\\(([a-z_]+, )?${name}[,)]" \
+		"${file}_test.c" || echo "README: no $name in ${file}_test.c"
+done)
+[ -z "$missing" ] || echo "$missing"
+echo "$(named | wc -l) tests named"
+[ -z "$missing" ] && [ "$(named | wc -l)" -gt 100 ]

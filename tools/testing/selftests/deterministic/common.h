@@ -307,14 +307,28 @@ static inline long spawn(__u64 child, __u64 flags, space_fn fn, void *arg,
 	return ret;
 }
 
-/* Code for make_blob(): assembler between two labels. */
+/* Code for make_blob(): assembler, under a name; its size is name_size. */
 #define BLOB(name, code) \
 	asm(".pushsection .rodata\n" \
-	    ".globl " #name "\n.globl " #name "_end\n" \
-	    #name ":\n" code "\n" #name "_end:\n.popsection\n"); \
-	extern const char name[], name##_end[]
+	    ".globl " #name "\n.globl " #name "_size\n" \
+	    #name ":\n" code "\n77777:\n" \
+	    ".balign 8\n" #name "_size: .quad 77777b - " #name "\n" \
+	    ".popsection\n"); \
+	extern const char (name)[]; \
+	extern const size_t name##_size
 
-#define BLOB_SIZE(name) ((size_t)(name##_end - name))
+#define BLOB_SIZE(name) (name##_size)
+#define MAKE(child, name) make_blob(child, name, name##_size)
+
+/* What comes after it: an ordinary process ends there, a space stops. */
+#define ASM_EXIT "mov $60, %eax\nxor %edi, %edi\nsyscall\n"
+
+/* The same with labels around one instruction that matters. */
+#define INSN(name, setup, insn) \
+	BLOB(name, setup "\n" \
+	     ".globl " #name "_at\n.globl " #name "_after\n" \
+	     #name "_at:\n" insn "\n" #name "_after:\n" ASM_EXIT); \
+	extern const char name##_at[], name##_after[]
 
 /* Assembler for a dret of what is in RDI. */
 #define ASM_DRET "mov $550, %eax\nsyscall\n"

@@ -22,8 +22,6 @@
 BLOB(code_spin, "1: jmp 1b\n");
 BLOB(code_count, "1: mov %rbx, %rdi\ninc %rbx\n" ASM_DRET "jmp 1b\n");
 
-#define MAKE(child, name) make_blob(child, name, BLOB_SIZE(name))
-
 /* --- Looking at a tree from outside --- */
 
 static bool is_below(pid_t pid, pid_t root)

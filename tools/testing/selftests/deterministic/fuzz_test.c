@@ -19,14 +19,16 @@
 #define THREADS 4
 
 /* Changes the arena a little, returns; a page that is not there: a FAULT. */
-BLOB(code_walk,
-	"1: movabs $0x7000000000, %rax\n"
-	"add %rbx, %rax\n"
-	"incl (%rax)\n"
-	"add $4099, %rbx\n"
-	"and $0x1ffff, %rbx\n"
-	"mov %rbx, %rdi\n" ASM_DRET
-	"jmp 1b\n");
+#define WALK_ASM \
+	"1: movabs $0x7000000000, %rax\n" \
+	"add %rbx, %rax\n" \
+	"incl (%rax)\n" \
+	"add $4099, %rbx\n" \
+	"and $0x1ffff, %rbx\n" \
+	"mov %rbx, %rdi\n" ASM_DRET \
+	"jmp 1b\n"
+
+BLOB(code_walk, WALK_ASM);
 
 struct answer {
 	struct det_status st;
@@ -109,7 +111,7 @@ static long make_walker(__u64 child)
 {
 	struct det_op op = op_zero(ARENA, ARENA_PAGES * PAGE, PROT_RW);
 
-	return make_blob(child, code_walk, BLOB_SIZE(code_walk)) ?:
+	return MAKE(child, code_walk) ?:
 	       put_op(child, DET_SNAP, op, NULL);
 }
 

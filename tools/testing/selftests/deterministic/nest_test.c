@@ -9,8 +9,10 @@
 
 BLOB(code_spin, "1: jmp 1b\n");
 BLOB(code_write, "mov $1, %eax\nsyscall\nmov %rax, %rdi\n" ASM_DRET);
-BLOB(code_long,
-	"mov $20000000, %ecx\n1: dec %ecx\njnz 1b\nmov $5, %edi\n" ASM_DRET);
+#define LONG_ASM \
+	"mov $20000000, %ecx\n1: dec %ecx\njnz 1b\nmov $5, %edi\n" ASM_DRET
+
+BLOB(code_long, LONG_ASM);
 
 /* Goes down as far as it gets; answers the depth and the error there. */
 static long go_down(void *arg)
@@ -72,7 +74,7 @@ static long own_number(void *arg)
 
 	if (get_stop(CHILD, &st) != -ESRCH)
 		return 1;
-	if (make_blob(CHILD, code_write, BLOB_SIZE(code_write)))
+	if (MAKE(CHILD, code_write))
 		return 2;
 	if (run_child(CHILD, &st) || st.reason != DET_SYSCALL || st.nr != 1)
 		return 3;
@@ -139,7 +141,7 @@ static long start_often(void *arg)
 	struct det_status st;
 	long i;
 
-	if (make_blob(CHILD, code_write, BLOB_SIZE(code_write)))
+	if (MAKE(CHILD, code_write))
 		return -1;
 	for (i = 0; i < 300; i++) {
 		struct user_regs_struct regs = blob_regs();
@@ -174,7 +176,7 @@ static long serve(void *arg)
 	struct user_regs_struct regs;
 	struct det_status st;
 
-	if (make_blob(CHILD, code_write, BLOB_SIZE(code_write)) ||
+	if (MAKE(CHILD, code_write) ||
 	    run_child(CHILD, &st) || st.reason != DET_SYSCALL)
 		return -1;
 	if (get_regs(CHILD, &regs))
@@ -200,7 +202,7 @@ static long start_and_rest(void *arg)
 {
 	struct det_status st;
 
-	if (make_blob(CHILD, code_long, BLOB_SIZE(code_long)) ||
+	if (MAKE(CHILD, code_long) ||
 	    put_flags(CHILD, DET_START, NULL))
 		return -1;
 	dret(1);
@@ -226,7 +228,7 @@ static volatile long shared_name;
 
 static long spin_and_rest(void *arg)
 {
-	if (make_blob(CHILD, code_spin, BLOB_SIZE(code_spin)) ||
+	if (MAKE(CHILD, code_spin) ||
 	    put_flags(CHILD, DET_START, NULL))
 		return -1;
 	dret(shared_name);

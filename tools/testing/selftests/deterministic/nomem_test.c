@@ -86,7 +86,7 @@ static long make_child(void)
 	};
 	long ret;
 
-	ret = make_blob(CHILD, code_seven, BLOB_SIZE(code_seven));
+	ret = MAKE(CHILD, code_seven);
 	ret = ret ?: put_ops(CHILD, DET_SNAP, ops, 2, NULL);
 	return ret ?: poke(CHILD, (uintptr_t)buf + PAGE, "new", 3);
 }

@@ -28,8 +28,6 @@ BLOB(code_fault, "ud2\n");
 BLOB(code_touch, "1: movb $1, (%rax)\nadd $4096, %rax\njmp 1b\n");
 BLOB(code_getpid, "mov $39, %eax\nsyscall\n");
 
-#define MAKE(child, name) make_blob(child, name, BLOB_SIZE(name))
-
 static bool read_text(const char *path, char *buf, size_t len)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

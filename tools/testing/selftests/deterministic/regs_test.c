@@ -17,47 +17,51 @@
 #define FLAGS_FIXED 0x202UL	/* IF and the bit that is always 1 */
 
 /* Stores each register where the parent can read it; ends with RDI at data. */
-BLOB(code_store,
-	"mov %rax, 0x20000000\n"
-	"mov %rbx, 0x20000008\n"
-	"mov %rcx, 0x20000010\n"
-	"mov %rdx, 0x20000018\n"
-	"mov %rsi, 0x20000020\n"
-	"mov %rdi, 0x20000028\n"
-	"mov %rbp, 0x20000030\n"
-	"mov %rsp, 0x20000038\n"
-	"mov %r8, 0x20000040\n"
-	"mov %r9, 0x20000048\n"
-	"mov %r10, 0x20000050\n"
-	"mov %r11, 0x20000058\n"
-	"mov %r12, 0x20000060\n"
-	"mov %r13, 0x20000068\n"
-	"mov %r14, 0x20000070\n"
-	"mov %r15, 0x20000078\n"
-	"pushf\n"
-	"popq 0x20000080\n"
-	"ud2\n");
+#define STORE_ASM \
+	"mov %rax, 0x20000000\n" \
+	"mov %rbx, 0x20000008\n" \
+	"mov %rcx, 0x20000010\n" \
+	"mov %rdx, 0x20000018\n" \
+	"mov %rsi, 0x20000020\n" \
+	"mov %rdi, 0x20000028\n" \
+	"mov %rbp, 0x20000030\n" \
+	"mov %rsp, 0x20000038\n" \
+	"mov %r8, 0x20000040\n" \
+	"mov %r9, 0x20000048\n" \
+	"mov %r10, 0x20000050\n" \
+	"mov %r11, 0x20000058\n" \
+	"mov %r12, 0x20000060\n" \
+	"mov %r13, 0x20000068\n" \
+	"mov %r14, 0x20000070\n" \
+	"mov %r15, 0x20000078\n" \
+	"pushf\n" \
+	"popq 0x20000080\n" \
+	"ud2\n"
+
+BLOB(code_store, STORE_ASM);
 
 /* The other way round. */
-BLOB(code_load,
-	"mov 0x20000008, %rbx\n"
-	"mov 0x20000010, %rcx\n"
-	"mov 0x20000018, %rdx\n"
-	"mov 0x20000020, %rsi\n"
-	"mov 0x20000028, %rdi\n"
-	"mov 0x20000030, %rbp\n"
-	"mov 0x20000038, %rsp\n"
-	"mov 0x20000040, %r8\n"
-	"mov 0x20000048, %r9\n"
-	"mov 0x20000050, %r10\n"
-	"mov 0x20000058, %r11\n"
-	"mov 0x20000060, %r12\n"
-	"mov 0x20000068, %r13\n"
-	"mov 0x20000070, %r14\n"
-	"mov 0x20000078, %r15\n"
-	"mov 0x20000000, %rax\n"
+#define LOAD_ASM \
+	"mov 0x20000008, %rbx\n" \
+	"mov 0x20000010, %rcx\n" \
+	"mov 0x20000018, %rdx\n" \
+	"mov 0x20000020, %rsi\n" \
+	"mov 0x20000028, %rdi\n" \
+	"mov 0x20000030, %rbp\n" \
+	"mov 0x20000038, %rsp\n" \
+	"mov 0x20000040, %r8\n" \
+	"mov 0x20000048, %r9\n" \
+	"mov 0x20000050, %r10\n" \
+	"mov 0x20000058, %r11\n" \
+	"mov 0x20000060, %r12\n" \
+	"mov 0x20000068, %r13\n" \
+	"mov 0x20000070, %r14\n" \
+	"mov 0x20000078, %r15\n" \
+	"mov 0x20000000, %rax\n" \
+	"ud2\n" \
 	"ud2\n"
-	"ud2\n");
+
+BLOB(code_load, LOAD_ASM);
 
 /* In the order of the two above. */
 static void to_array(const struct user_regs_struct *r, __u64 a[16])
@@ -98,7 +102,7 @@ TEST(into_a_running_child)
 	int i;
 
 	NEED_CALLS();
-	ASSERT_EQ(0, make_blob(CHILD, code_store, BLOB_SIZE(code_store)));
+	ASSERT_EQ(0, MAKE(CHILD, code_store));
 	to_array(&regs, want);
 	ASSERT_EQ(0, put_regs(CHILD, &regs, DET_START | DET_WAIT, &st));
 	ASSERT_TRUE(is_fault(&st, SIGILL, 6));
@@ -116,7 +120,7 @@ TEST(out_of_a_running_child)
 	int i;
 
 	NEED_CALLS();
-	ASSERT_EQ(0, make_blob(CHILD, code_load, BLOB_SIZE(code_load)));
+	ASSERT_EQ(0, MAKE(CHILD, code_load));
 	to_array(&want, a);
 	ASSERT_EQ(0, poke(CHILD, BLOB_DATA, a, sizeof(a)));
 	ASSERT_EQ(0, run_child(CHILD, &st));
@@ -162,7 +166,7 @@ TEST(flags_are_masked)
 	__u64 seen[17];
 
 	NEED_CALLS();
-	ASSERT_EQ(0, make_blob(CHILD, code_store, BLOB_SIZE(code_store)));
+	ASSERT_EQ(0, MAKE(CHILD, code_store));
 	regs.eflags = ~0UL;
 	ASSERT_EQ(0, put_regs(CHILD, &regs, 0, NULL));
 	ASSERT_EQ(0, get_regs(CHILD, &regs));
@@ -188,7 +192,7 @@ TEST(trap_flag_steps)
 	int i;
 
 	NEED_CALLS();
-	ASSERT_EQ(0, make_blob(CHILD, code_steps, BLOB_SIZE(code_steps)));
+	ASSERT_EQ(0, MAKE(CHILD, code_steps));
 	regs.eflags |= FLAG_TF;
 	for (i = 1; i <= 3; i++) {
 		ASSERT_EQ(0, put_regs(CHILD, &regs, DET_START | DET_WAIT,
@@ -208,7 +212,7 @@ TEST(selectors_are_the_users)
 	struct det_status st;
 
 	NEED_CALLS();
-	ASSERT_EQ(0, make_blob(CHILD, code_store, BLOB_SIZE(code_store)));
+	ASSERT_EQ(0, MAKE(CHILD, code_store));
 	ASSERT_EQ(0, get_regs(CHILD, &plain));
 	EXPECT_EQ(0x33, plain.cs);
 	EXPECT_EQ(0x2b, plain.ss);
@@ -226,13 +230,15 @@ TEST(selectors_are_the_users)
 	EXPECT_FAULT(SIGILL, 6, &st);
 }
 
-BLOB(code_bases,
-	"mov %fs:0x8, %rdi\n"
-	"mov %gs:0x8, %rax\n"
-	"shl $8, %rax\n"
-	"or %rax, %rdi\n"
-	ASM_DRET
-	"ud2\n");
+#define BASES_ASM \
+	"mov %fs:0x8, %rdi\n" \
+	"mov %gs:0x8, %rax\n" \
+	"shl $8, %rax\n" \
+	"or %rax, %rdi\n" \
+	ASM_DRET \
+	"ud2\n"
+
+BLOB(code_bases, BASES_ASM);
 
 TEST(fs_and_gs_base)
 {
@@ -240,7 +246,7 @@ TEST(fs_and_gs_base)
 	struct det_status st;
 
 	NEED_CALLS();
-	ASSERT_EQ(0, make_blob(CHILD, code_bases, BLOB_SIZE(code_bases)));
+	ASSERT_EQ(0, MAKE(CHILD, code_bases));
 	ASSERT_EQ(0, poke(CHILD, BLOB_DATA + 0x108, "\x12", 1));
 	ASSERT_EQ(0, poke(CHILD, BLOB_DATA + 0x208, "\x34", 1));
 	regs.fs_base = BLOB_DATA + 0x100;
@@ -257,15 +263,17 @@ TEST(fs_and_gs_base)
 }
 
 /* What the child writes there, its parent reads. */
-BLOB(code_write_bases,
-	"mov $0x20000300, %eax\n"
-	"wrfsbase %rax\n"
-	"mov $0x20000400, %eax\n"
-	"wrgsbase %rax\n"
-	"rdfsbase %rdi\n"
+#define WRITE_BASES_ASM \
+	"mov $0x20000300, %eax\n" \
+	"wrfsbase %rax\n" \
+	"mov $0x20000400, %eax\n" \
+	"wrgsbase %rax\n" \
+	"rdfsbase %rdi\n" \
+	ASM_DRET \
+	"rdgsbase %rdi\n" \
 	ASM_DRET
-	"rdgsbase %rdi\n"
-	ASM_DRET);
+
+BLOB(code_write_bases, WRITE_BASES_ASM);
 
 TEST(bases_written_by_the_child)
 {
@@ -273,8 +281,7 @@ TEST(bases_written_by_the_child)
 	struct det_status st;
 
 	NEED_CALLS();
-	ASSERT_EQ(0, make_blob(CHILD, code_write_bases,
-			       BLOB_SIZE(code_write_bases)));
+	ASSERT_EQ(0, MAKE(CHILD, code_write_bases));
 	ASSERT_EQ(0, run_child(CHILD, &st));
 	if (st.reason == DET_FAULT && st.trap == 6)
 		SKIP(return, "no FSGSBASE");
@@ -288,11 +295,13 @@ TEST(bases_written_by_the_child)
 
 /* --- When registers are written out --- */
 
-BLOB(code_twice,
-	"mov $1, %ebx\n"
-	"mov $10, %edi\n" ASM_DRET
-	"mov $2, %ebx\n"
-	"mov $20, %edi\n" ASM_DRET);
+#define TWICE_ASM \
+	"mov $1, %ebx\n" \
+	"mov $10, %edi\n" ASM_DRET \
+	"mov $2, %ebx\n" \
+	"mov $20, %edi\n" ASM_DRET
+
+BLOB(code_twice, TWICE_ASM);
 
 TEST(written_out_after_the_stop)
 {
@@ -301,7 +310,7 @@ TEST(written_out_after_the_stop)
 	struct det_status st;
 
 	NEED_CALLS();
-	ASSERT_EQ(0, make_blob(CHILD, code_twice, BLOB_SIZE(code_twice)));
+	ASSERT_EQ(0, MAKE(CHILD, code_twice));
 	ASSERT_EQ(0, put_regs(CHILD, &regs, DET_START | DET_WAIT, &st));
 	EXPECT_RET(10, &st);
 	EXPECT_EQ(1, regs.rbx);
@@ -322,7 +331,7 @@ TEST(written_out_before_the_start)
 	struct det_status st;
 
 	NEED_CALLS();
-	ASSERT_EQ(0, make_blob(CHILD, code_twice, BLOB_SIZE(code_twice)));
+	ASSERT_EQ(0, MAKE(CHILD, code_twice));
 	old = regs;
 	ASSERT_EQ(0, put_regs(CHILD, &regs, DET_START, NULL));
 	EXPECT_EQ(0, memcmp(&old, &regs, sizeof(old)));
@@ -413,19 +422,23 @@ TEST(fork_runs_on)
 
 /* --- The extended state --- */
 
-BLOB(code_xsave,
-	"mov $-1, %eax\n"
-	"mov $-1, %edx\n"
-	"xsave64 0x20000000\n"
-	"mov $1, %edi\n" ASM_DRET
-	"ud2\n");
+#define XSAVE_ASM \
+	"mov $-1, %eax\n" \
+	"mov $-1, %edx\n" \
+	"xsave64 0x20000000\n" \
+	"mov $1, %edi\n" ASM_DRET \
+	"ud2\n"
 
-BLOB(code_xrstor,
-	"mov 0x20000200, %eax\n"	/* XSTATE_BV */
-	"mov 0x20000204, %edx\n"
-	"xrstor64 0x20000000\n"
-	"mov $1, %edi\n" ASM_DRET
-	"ud2\n");
+BLOB(code_xsave, XSAVE_ASM);
+
+#define XRSTOR_ASM \
+	"mov 0x20000200, %eax\n" \
+	"mov 0x20000204, %edx\n" \
+	"xrstor64 0x20000000\n" \
+	"mov $1, %edi\n" ASM_DRET \
+	"ud2\n"
+
+BLOB(code_xrstor, XRSTOR_ASM);
 
 FIXTURE(xstate)
 {
@@ -503,8 +516,7 @@ TEST_F(xstate, into_the_child)
 
 	for (seed = 1; seed < 4; seed++) {
 		kill_child(CHILD);
-		ASSERT_EQ(0, make_blob(CHILD, code_xsave,
-				       BLOB_SIZE(code_xsave)));
+		ASSERT_EQ(0, MAKE(CHILD, code_xsave));
 		fill_xstate(&self->in, self->mask, seed);
 		ASSERT_EQ(0, put_xstate(&self->in, self->size));
 		ASSERT_EQ(0, run_child(CHILD, &st));
@@ -528,7 +540,7 @@ TEST_F(xstate, out_of_the_child)
 {
 	struct det_status st;
 
-	ASSERT_EQ(0, make_blob(CHILD, code_xrstor, BLOB_SIZE(code_xrstor)));
+	ASSERT_EQ(0, MAKE(CHILD, code_xrstor));
 	fill_xstate(&self->in, self->mask, 5);
 	ASSERT_EQ(0, poke(CHILD, BLOB_DATA, &self->in, self->size));
 	ASSERT_EQ(0, run_child(CHILD, &st));
@@ -623,7 +635,7 @@ TEST_F(xstate, caller_keeps_its_own)
 	struct det_args a = args_of(DET_REGS | DET_START | DET_WAIT, NULL, 0,
 				    NULL);
 
-	ASSERT_EQ(0, make_blob(CHILD, code_xrstor, BLOB_SIZE(code_xrstor)));
+	ASSERT_EQ(0, MAKE(CHILD, code_xrstor));
 	fill_xstate(&theirs, self->mask, 6);
 	ASSERT_EQ(0, poke(CHILD, BLOB_DATA, &theirs, self->size));
 	fill_xstate(&self->in, self->mask, 7);

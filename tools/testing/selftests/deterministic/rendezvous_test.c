@@ -27,8 +27,6 @@ BLOB(code_count, "1: mov %rbx, %rdi\ninc %rbx\n" ASM_DRET "jmp 1b\n");
 BLOB(code_long, "2: " ASM_LONG "mov $5, %edi\n" ASM_DRET "jmp 2b\n");
 BLOB(code_long_fault, ASM_LONG "movl $1, 8\n");
 
-#define MAKE(child, name) make_blob(child, name, BLOB_SIZE(name))
-
 /* A thread that makes one call. */
 struct waiter {
 	pthread_t thread;

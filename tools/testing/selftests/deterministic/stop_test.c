@@ -14,18 +14,8 @@
 
 #define CHILD 1
 
-/* An ordinary process that gets past the point ends; a space stops. */
-#define ASM_EXIT "mov $60, %eax\nxor %edi, %edi\nsyscall\n"
-
-/* Code with labels around one instruction that matters. */
-#define INSN(name, setup, insn) \
-	BLOB(name, setup "\n" \
-	     ".globl " #name "_at\n.globl " #name "_after\n" \
-	     #name "_at:\n" insn "\n" #name "_after:\n" ASM_EXIT); \
-	extern const char name##_at[], name##_after[]
-
-#define AT(name) (BLOB_CODE + (name##_at - name))
-#define AFTER(name) (BLOB_CODE + (name##_after - name))
+#define AT(name) (BLOB_CODE + (name##_at - (name)))
+#define AFTER(name) (BLOB_CODE + (name##_after - (name)))
 
 /* What a stopped child looks like. */
 struct stop {
@@ -62,7 +52,7 @@ static long run_code(const void *code, size_t len, struct stop *s)
 	return ret ?: restart(s);
 }
 
-#define RUN(name, s) run_code(name, BLOB_SIZE(name), s)
+#define RUN(name, s) run_code(name, name##_size, s)
 
 /* Nothing in the status but what belongs to its reason. */
 static bool is_clean(const struct det_status *st)
@@ -117,13 +107,15 @@ TEST(new_without_memory)
 
 /* --- RET --- */
 
-BLOB(code_count,
-	"xor %ebx, %ebx\n"
-	"1: mov %rax, %rsi\n"
-	"mov %rbx, %rdi\n"
-	ASM_DRET
-	"inc %rbx\n"
-	"jmp 1b\n");
+#define COUNT_ASM \
+	"xor %ebx, %ebx\n" \
+	"1: mov %rax, %rsi\n" \
+	"mov %rbx, %rdi\n" \
+	ASM_DRET \
+	"inc %rbx\n" \
+	"jmp 1b\n"
+
+BLOB(code_count, COUNT_ASM);
 
 TEST(ret_rounds)
 {
@@ -131,7 +123,7 @@ TEST(ret_rounds)
 	int i;
 
 	NEED_CALLS();
-	ASSERT_EQ(0, make_blob(CHILD, code_count, BLOB_SIZE(code_count)));
+	ASSERT_EQ(0, MAKE(CHILD, code_count));
 	for (i = 0; i < 100; i++) {
 		ASSERT_EQ(0, restart(&s));
 		ASSERT_RET(i, &s.st);
@@ -163,14 +155,16 @@ TEST(ret_value)
 
 /* --- SYSCALL --- */
 
-INSN(code_syscall,
-	"mov $0x1111111111111111, %rdi\n"
-	"mov $0x2222222222222222, %rsi\n"
-	"mov $0x3333333333333333, %rdx\n"
-	"mov $0x4444444444444444, %r10\n"
-	"mov $0x5555555555555555, %r8\n"
-	"mov $0x6666666666666666, %r9\n"
-	"mov $1, %eax", "syscall\nmov %rax, %rdi\nmov $550, %eax\nsyscall");
+#define SIX_ARGUMENTS_ASM \
+	"mov $0x1111111111111111, %rdi\n" \
+	"mov $0x2222222222222222, %rsi\n" \
+	"mov $0x3333333333333333, %rdx\n" \
+	"mov $0x4444444444444444, %r10\n" \
+	"mov $0x5555555555555555, %r8\n" \
+	"mov $0x6666666666666666, %r9\n" \
+	"mov $1, %eax"
+
+INSN(code_syscall, SIX_ARGUMENTS_ASM, "syscall\nmov %rax, %rdi\n" ASM_DRET);
 
 TEST(syscall_number_and_arguments)
 {
@@ -240,7 +234,7 @@ TEST(syscall_all_numbers)
 	long nr;
 
 	NEED_CALLS();
-	ASSERT_EQ(0, make_blob(CHILD, code_syscall, BLOB_SIZE(code_syscall)));
+	ASSERT_EQ(0, MAKE(CHILD, code_syscall));
 	for (nr = 0; nr < 600; nr++) {
 		if (nr >= __NR_dput && nr <= __NR_dret)
 			continue;
@@ -315,18 +309,19 @@ INSN(f_write_kernel, "mov $0xffff888000000000, %rax", "mov %ebx, (%rax)");
 INSN(f_jump_hole, "mov $0x30000000, %eax", "jmp *%rax");
 INSN(f_jump_data, TO_DATA, "jmp *%rax");
 INSN(f_call_kernel, "mov $0xffffffff81000000, %rax", "call *%rax");
-INSN(f_x87, "sub $16, %rsp\nmovw $0x37b, (%rsp)\nfldcw (%rsp)\n"
-	"fld1\nfldz\nfdivrp", "fwait");
-INSN(f_align, "pushf\norl $0x40000, (%rsp)\npopf\n" TO_DATA,
-	"mov 1(%rax), %ebx");
-INSN(f_sse, "sub $16, %rsp\nmovl $0x1d80, (%rsp)\nldmxcsr (%rsp)\n"
-	"xorps %xmm1, %xmm1\nmov $0x3f800000, %eax\nmovd %eax, %xmm0",
-	"divss %xmm1, %xmm0");
+#define AC_SET "pushf\norl $0x40000, (%rsp)\npopf\n"
+INSN(f_align, AC_SET TO_DATA, "mov 1(%rax), %ebx");
+#define X87_SET "sub $16, %rsp\nmovw $0x37b, (%rsp)\nfldcw (%rsp)\n"
+INSN(f_x87, X87_SET "fld1\nfldz\nfdivrp", "fwait");
+#define SSE_SET "sub $16, %rsp\nmovl $0x1d80, (%rsp)\nldmxcsr (%rsp)\n"
+#define ONE_IN_XMM0 "mov $0x3f800000, %eax\nmovd %eax, %xmm0\n"
+INSN(f_sse, SSE_SET ONE_IN_XMM0 "xorps %xmm1, %xmm1", "divss %xmm1, %xmm0");
 
-#define ROW(name, sig, trap) { #name, name, name##_end, sig, trap }
+#define ROW(name, sig, trap) { #name, name, &name##_size, sig, trap }
 
 static const struct row {
-	const char *name, *code, *end;
+	const char *name, *code;
+	const size_t *len;
 	int sig, trap;
 } rows[] = {
 	ROW(f_div, SIGFPE, 0),
@@ -403,7 +398,7 @@ static void become_ordinary(const struct row *row)
 		sigaction(sigs[i], &sa, NULL);
 	map_at(BLOB_CODE, PAGE, PROT_RWX);
 	map_at(BLOB_DATA, BLOB_DATA_PAGES * PAGE, PROT_RW);
-	memcpy((void *)BLOB_CODE, row->code, row->end - row->code);
+	memcpy((void *)BLOB_CODE, row->code, *row->len);
 	asm volatile("mov %0, %%rsp\n"
 		     "push $0x202\npopf\n"
 		     "jmp *%1\n"
@@ -451,7 +446,7 @@ TEST_F(fault, as_in_an_ordinary_process)
 			TH_LOG("%s is not raised on this machine", row->name);
 			continue;
 		}
-		ASSERT_EQ(0, run_code(row->code, row->end - row->code, &s));
+		ASSERT_EQ(0, run_code(row->code, *row->len, &s));
 		EXPECT_FAULT(row->sig, row->trap, &s.st)
 			TH_LOG("%s", row->name);
 		EXPECT_EQ(told->rip, s.regs.rip) TH_LOG("%s", row->name);
@@ -477,7 +472,7 @@ TEST_F(fault, again_and_the_same)
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct row *row = &rows[i];
 
-		ASSERT_EQ(0, run_code(row->code, row->end - row->code, &one));
+		ASSERT_EQ(0, run_code(row->code, *row->len, &one));
 		if (one.st.reason != DET_FAULT)
 			continue;
 		ASSERT_EQ(0, restart(&two));
@@ -489,7 +484,7 @@ TEST_F(fault, again_and_the_same)
 			print_status(&two.st);
 		}
 		/* So does the same in a fresh child. */
-		ASSERT_EQ(0, run_code(row->code, row->end - row->code, &two));
+		ASSERT_EQ(0, run_code(row->code, *row->len, &two));
 		EXPECT_EQ(0, memcmp(&one, &two, sizeof(one)))
 			TH_LOG("%s in a fresh child", row->name);
 	}
@@ -526,12 +521,12 @@ TEST_F(fault, error_code_hides_the_page)
 	char c = 1;
 
 	kill_child(CHILD);
-	ASSERT_EQ(0, make_blob(CHILD, f_write_hole, BLOB_SIZE(f_write_hole)));
+	ASSERT_EQ(0, MAKE(CHILD, f_write_hole));
 	ASSERT_EQ(0, put_op(CHILD, 0, op_zero(0x30000000, 2 * PAGE, PROT_READ),
 			    NULL));
 	ASSERT_EQ(0, restart(&untouched));
 	kill_child(CHILD);
-	ASSERT_EQ(0, make_blob(CHILD, f_write_hole, BLOB_SIZE(f_write_hole)));
+	ASSERT_EQ(0, MAKE(CHILD, f_write_hole));
 	ASSERT_EQ(0, put_op(CHILD, 0, op_zero(0x30000000, 2 * PAGE, PROT_RW),
 			    NULL));
 	ASSERT_EQ(0, poke(CHILD, 0x30000ffe, &c, 1));
@@ -546,8 +541,7 @@ TEST_F(fault, error_code_hides_the_page)
 
 /* --- FAULT: repaired --- */
 
-INSN(code_load, "mov $0x30000123, %eax",
-	"movzbl (%rax), %edi\nmov $550, %eax\nsyscall");
+INSN(code_load, "mov $0x30000123, %eax", "movzbl (%rax), %edi\n" ASM_DRET);
 
 TEST_F(fault, repaired_by_mapping)
 {
@@ -572,7 +566,7 @@ TEST_F(fault, repaired_by_permission)
 	char c = 78;
 
 	kill_child(CHILD);
-	ASSERT_EQ(0, make_blob(CHILD, code_load, BLOB_SIZE(code_load)));
+	ASSERT_EQ(0, MAKE(CHILD, code_load));
 	ASSERT_EQ(0, put_op(CHILD, 0, op_zero(0x30000000, PAGE, PROT_RW),
 			    NULL));
 	ASSERT_EQ(0, poke(CHILD, 0x30000123, &c, 1));
@@ -610,9 +604,10 @@ TEST_F(fault, repaired_by_skipping)
 	EXPECT_EQ(DET_SYSCALL, s.st.reason);
 }
 
+#define READ_THEN_RET "mov (%rax), %ebx\nmov $9, %edi\n" ASM_DRET
+INSN(code_fault_then_ret, "xor %eax, %eax", READ_THEN_RET);
+
 /* A status shows its own stop, nothing of an earlier one. */
-INSN(code_fault_then_ret, "xor %eax, %eax",
-	"mov (%rax), %ebx\nmov $9, %edi\nmov $550, %eax\nsyscall");
 
 TEST_F(fault, nothing_left_over)
 {
@@ -738,17 +733,19 @@ TEST(entry_from_32_bit_code)
 
 /* --- What a system call leaves in RCX and R11 of a space --- */
 
-BLOB(code_canonical,
-	"xor %edi, %edi\nxor %esi, %esi\nxor %edx, %edx\n"
-	"mov $548, %eax\n"
-	"stc\n"
-	"syscall\n"
-	"1: mov %rcx, %r12\n"
-	"mov %r11, %r13\n"
-	"pushf\npop %r14\n"
-	"lea 1b(%rip), %r15\n"
-	"mov %rax, %rdi\n"
-	ASM_DRET);
+#define CANONICAL_ASM \
+	"xor %edi, %edi\nxor %esi, %esi\nxor %edx, %edx\n" \
+	"mov $548, %eax\n" \
+	"stc\n" \
+	"syscall\n" \
+	"1: mov %rcx, %r12\n" \
+	"mov %r11, %r13\n" \
+	"pushf\npop %r14\n" \
+	"lea 1b(%rip), %r15\n" \
+	"mov %rax, %rdi\n" \
+	ASM_DRET
+
+BLOB(code_canonical, CANONICAL_ASM);
 
 TEST(canonical_rcx_r11)
 {

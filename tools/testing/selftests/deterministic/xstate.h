@@ -22,8 +22,8 @@
 #define X_LAST 62
 
 struct xarea {
-	_Alignas(64) unsigned char b[XSTATE_MAX];
-};
+	unsigned char b[XSTATE_MAX];
+} __attribute__((aligned(64)));
 
 /* Bytes of the standard format with all that XCR0 has; 0 without XSAVE. */
 static inline unsigned int xstate_size(void)
