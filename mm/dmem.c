@@ -174,6 +174,34 @@ struct page *dmem_pin_page(struct mm_struct *mm, unsigned long addr,
  * Bytes: from any address to any address that is mapped writable.
  */
 
+/* Memory that no space may have, whatever the operation. */
+static bool dmem_refused(struct vm_area_struct *vma)
+{
+	return is_vm_hugetlb_page(vma) || vma_is_secretmem(vma) ||
+	       userfaultfd_armed(vma);
+}
+
+/* Is there such memory in the source? */
+static int dmem_look_source(struct dmem_copy *c, unsigned long addr,
+			    unsigned long len)
+{
+	VMA_ITERATOR(vmi, c->src, addr);
+	struct vm_area_struct *vma;
+	int ret = 0;
+
+	if (mmap_read_lock_killable(c->src))
+		return -EINTR;
+	for_each_vma_range(vmi, vma, addr + len) {
+		if (!dmem_refused(vma))
+			continue;
+		c->where = max(addr, vma->vm_start);
+		ret = -EOPNOTSUPP;
+		break;
+	}
+	mmap_read_unlock(c->src);
+	return ret;
+}
+
 /* One piece that crosses no page boundary on either side. */
 static int dmem_look_piece(struct list_head *batches, struct dmem_copy *c,
 			   unsigned long daddr, unsigned long saddr,
@@ -210,19 +238,19 @@ static int dmem_look_bytes(struct list_head *batches, struct dmem_copy *c,
 			   unsigned long len, unsigned int flags)
 {
 	unsigned int n;
-	int ret;
+	int ret = 0;
 
-	for (; len; daddr += n, saddr += n, len -= n) {
+	if (c->src && len)
+		ret = dmem_look_source(c, saddr, len);
+	for (; len && !ret; daddr += n, saddr += n, len -= n) {
 		n = min3(len, PAGE_SIZE - offset_in_page(daddr),
 			 PAGE_SIZE - offset_in_page(saddr));
 		ret = dmem_look_piece(batches, c, daddr, saddr, n, flags);
-		if (ret)
-			return ret;
 		if (fatal_signal_pending(current))
-			return -EINTR;
+			ret = -EINTR;
 		cond_resched();
 	}
-	return 0;
+	return ret;
 }
 
 /**
@@ -552,13 +580,6 @@ out:
  * COPY.
  */
 
-/* Memory that no space may have, whatever the operation. */
-static bool dmem_refused(struct vm_area_struct *vma)
-{
-	return is_vm_hugetlb_page(vma) || vma_is_secretmem(vma) ||
-	       userfaultfd_armed(vma);
-}
-
 /* Memory that a copy of a whole space leaves out. */
 static bool dmem_left_out(struct vm_area_struct *vma)
 {
@@ -614,9 +635,9 @@ static unsigned long dmem_unbroken(struct vm_area_struct *vma,
 		bool unbroken;
 		pte_t *pte;
 
+		cond_resched();
 		pte = pmd ? pte_offset_map_lock(vma->vm_mm, pmd, addr, &ptl) :
 			    NULL;
-		cond_resched();
 		if (!pte) {	/* no table: nothing, or a huge page */
 			if (holes)
 				return addr;
