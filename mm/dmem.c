@@ -871,6 +871,8 @@ static int dmem_share(struct mm_struct *dst, struct vm_area_struct *svma,
 		return 0;
 	vma_start_write(svma);
 	ret = copy_page_subrange(dvma, svma, start, end);
+	if (ret)
+		ret = DMEM_BROKEN;
 	/* Somebody has put page cache back since dmem_break_out(). */
 	if (!ret && !vma_is_anonymous(svma) &&
 	    dmem_unbroken(dvma, start, end, false) != end) {
@@ -908,6 +910,7 @@ static int dmem_share_range(struct dmem_copy *c, unsigned long start,
 					     dmem_vma_flags(vma));
 		if (ret)
 			break;
+		c->changed = true;
 		addr = next;
 		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
@@ -935,11 +938,11 @@ static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 		ret = dmem_share_range(c, start, end, whole);
 	/* The source's entries are read-only now; its TLB must know. */
 	flush_tlb_mm_range(c->src, start, end, PAGE_SHIFT, false);
-	if (ret && ret != -EAGAIN) {
+	c->changed |= whole;
+	if (ret == -ENOMEM && c->changed)
+		ret = DMEM_BROKEN;
+	if (ret && ret != -EAGAIN && ret != -ENOMEM)
 		dmem_forget(c->dst, start, end);
-		if (ret == -ENOMEM)
-			ret = DMEM_BROKEN;
-	}
 	mmap_write_unlock(c->dst);
 	mmap_write_unlock(c->src);
 	return ret;
@@ -1003,6 +1006,7 @@ static int dmem_fresh_piece(struct dmem_copy *c, unsigned long start,
 	else
 		ret = dmem_map_zeros(c->dst, start + delta, end + delta,
 				     dmem_anon_flags(prot, false));
+	c->changed |= !ret;
 	mmap_write_unlock(c->dst);
 	if (ret || prot == UINT_MAX)
 		return ret;
@@ -1053,8 +1057,8 @@ static int dmem_fresh_unlocked(struct dmem_copy *c, unsigned long start,
 	unsigned long delta = c->daddr - c->saddr;
 	int ret = dmem_unless_reaped(c->src, dmem_fresh_range(c, start, end));
 
-	if (!ret)
-		return 0;
+	if (!ret || (ret == -ENOMEM && !c->changed))
+		return ret;
 	mmap_write_lock(c->dst);
 	dmem_forget(c->dst, start + delta, end + delta);
 	mmap_write_unlock(c->dst);

@@ -25,6 +25,7 @@ struct det_range;
  * @len: bytes
  * @where: out: where it failed, as @src or @dst addresses it
  * @pages: out: pages that were copied or shared
+ * @changed: private: some of the destination has been replaced
  */
 struct dmem_copy {
 	struct mm_struct *dst;
@@ -34,6 +35,7 @@ struct dmem_copy {
 	unsigned long len;
 	unsigned long where;
 	unsigned long pages;
+	bool changed;
 };
 
 int dmem_copy(struct dmem_copy *c);
