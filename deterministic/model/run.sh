@@ -91,15 +91,14 @@ build() {
 	cc -w -DMEMLIM=2000 $cflags pan.c -o pan >cc.log 2>&1
 }
 
-# What pan has found: nothing, or the text of its error.
+# What pan has found: nothing, or the text of its error. A pan that was killed
+# or ran out of memory has found nothing, and that is no good news.
 verdict() {
-	if grep -q 'not completed\|too small' pan.log && ! grep -q '^pan:1:' pan.log
-	then
-		echo "not completed"
-	elif grep -q 'errors: 0' pan.log; then
-		echo ""
-	else
+	if grep -q '^pan:1:' pan.log; then
 		sed -n 's/^pan:1: *\(.*\) (at depth.*/\1/p' pan.log
+	elif [ "$status" -ne 0 ] || ! grep -q 'errors: 0' pan.log ||
+	     grep -q 'not completed\|too small' pan.log; then
+		echo "pan has not come to its end (status $status)"
 	fi
 }
 
@@ -113,6 +112,7 @@ check() {
 	fi
 	# shellcheck disable=SC2086
 	./pan -n -b -m1000000 $flags >pan.log 2>&1
+	status=$?
 	found=$(verdict)
 	states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' pan.log)
 	took="$states states, $(($(date +%s) - begin)) s"
