@@ -41,8 +41,6 @@ large() {
 	    "a child with a child, and the freezer"
 	row twice "" "-DCALLS=2" "-O2 $safety" "" \
 	    "two threads and a child, two rounds"
-	row nested-ends "" "$nested" "-O2 -DNP $claim" "-l" \
-	    "every run comes to an end, a child with a child"
 }
 
 # mutant FAULT ERROR WHAT

@@ -57,7 +57,7 @@ mutant() {
 	if [ -z "$3" ]; then
 		result $status "no mutant: $1"
 	else
-		[ $status -ne 0 ]
+		[ $status -eq 1 ]
 		result $? "mutant is found: $1"
 	fi
 }
