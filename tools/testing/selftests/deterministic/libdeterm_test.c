@@ -367,7 +367,7 @@ static long available_kb(void)
 /* Made and killed without end: each would leave 256 KiB if it left any. */
 TEST_F_TIMEOUT(lib, fork_without_end, 900)
 {
-	unsigned long i, n = count_of("DET_TEST_FORKS", 300);
+	unsigned long i, n = count_of("DET_TEST_FORKS", 100);
 	char *p = map_rw(64 * PAGE);
 	int maps = 0;
 	long kb = 0;
@@ -458,7 +458,7 @@ static long stops_often(void *arg)
 {
 	long i;
 
-	for (i = 0; i < 1000; i++)
+	for (i = 0; i < 200; i++)
 		dret(i);
 	return -1;
 }
@@ -468,7 +468,7 @@ TEST_F(lib, start_again_and_again)
 	long i;
 
 	ASSERT_EQ(1, spawn(1, 0, stops_often, NULL, NULL));
-	for (i = 0; i < 1000; i++) {
+	for (i = 0; i < 200; i++) {
 		ASSERT_EQ(0, run_child(1, &self->st));
 		ASSERT_RET(i, &self->st);
 	}

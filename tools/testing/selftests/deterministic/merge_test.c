@@ -549,7 +549,7 @@ TEST_F(merge, model_random)
 	struct model *m = (void *)map_rw(sizeof(*m));
 	char *arena = map_rw(M_LEN);
 	const char *s = getenv("DET_TEST_MERGES");
-	unsigned long i, n = s ? strtoul(s, NULL, 0) : 300;
+	unsigned long i, n = s ? strtoul(s, NULL, 0) : 200;
 	__u64 rnd = 4711;
 
 	for (i = 0; i < n; i++) {

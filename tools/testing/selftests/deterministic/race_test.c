@@ -197,7 +197,7 @@ FIXTURE_SETUP(race)
 	NEED_CALLS();
 	enter_cgroup();		/* as far as possible */
 	race.base = map_huge(LEN);
-	race.calls = s ? strtoul(s, NULL, 0) : 400;
+	race.calls = s ? strtoul(s, NULL, 0) : 150;
 	for (i = 0; i < WORKERS; i++)
 		ASSERT_EQ(0, put_flags(i, 0, NULL));
 }

@@ -533,7 +533,7 @@ FIXTURE_TEARDOWN(random)
 TEST_F_TIMEOUT(random, against_a_model, 3600)
 {
 	unsigned long i, n = number("DET_TEST_STEPS",
-				    variant->unit == PAGE ? 600 : 150);
+				    variant->unit == PAGE ? 400 : 100);
 	unsigned int k;
 
 	for (i = 0; i < n; i++) {
