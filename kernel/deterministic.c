@@ -628,6 +628,8 @@ static long det_wait_later(struct det_call *c)
 	restart->det.child = c->number;
 	restart->det.args = c->uargs;
 	restart->det.size = c->usize;
+	restart->det.nr_conflicts = c->st.nr_conflicts;
+	restart->det.nr_ranges = c->st.nr_ranges;
 	restart->det.put = c->put;
 	return set_restart_fn(restart, det_wait_restart);
 }
@@ -824,6 +826,8 @@ static long det_wait_restart(struct restart_block *restart)
 		.uargs = restart->det.args,
 		.usize = restart->det.size,
 		.st.op = DET_NO_OP,
+		.st.nr_conflicts = restart->det.nr_conflicts,
+		.st.nr_ranges = restart->det.nr_ranges,
 	};
 	struct det_family *family = det_own_family(false);
 	struct det_space *sp = NULL;

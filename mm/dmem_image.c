@@ -25,7 +25,6 @@
 #include <linux/slab.h>
 #include <linux/swapops.h>
 
-#include <asm/pgalloc.h>
 #include <asm/tlbflush.h>
 
 #include <uapi/linux/deterministic.h>
@@ -236,45 +235,14 @@ static bool dmem_is_table(pmd_t pmd)
 	return pmd_present(pmd) && !pmd_leaf(pmd);
 }
 
-/*
- * Compare up to 2 MiB. The child's entries are read under their lock: what
- * they name then cannot be another page under the same number. The image's
- * are read without: a difference is only a hint, and the bytes decide.
- */
-static void dmem_scan_pmd(struct dmem_scan *s, pmd_t *cpmd, pmd_t *ipmd,
-			  unsigned long end)
+/* Compare entries one by one, up to end; a huge page has no PTEs. */
+static void dmem_scan_ptes(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
+			   pmd_t ival, pte_t *ipte, unsigned long end)
 {
-	pmd_t cval, ival;
-	pte_t *cpte, *ipte;
-	spinlock_t *ptl;	/* of the child's table */
-	unsigned long addr = s->addr;
+	unsigned long addr;
 
-again:
-	cpte = NULL;
-	ipte = NULL;
-	cval = cpmd ? pmdp_get_lockless(cpmd) : __pmd(0);
-	ival = ipmd ? pmdp_get_lockless(ipmd) : __pmd(0);
-	if (cpmd && !pmd_same(cval, pmdp_get_lockless(cpmd)))
-		goto again;
-	if (pmd_present(cval) && pmd_leaf(cval) && pmd_present(ival) &&
-	    pmd_leaf(ival) && pmd_pfn(cval) == pmd_pfn(ival)) {
-		s->addr = end;
-		return;
-	}
-	if (dmem_is_table(ival)) {
-		ipte = pte_offset_map(ipmd, addr);
-		if (!ipte)
-			goto again;
-	}
-	if (dmem_is_table(cval)) {
-		cpte = pte_offset_map_lock(s->mm, cpmd, addr, &ptl);
-		if (!cpte) {
-			if (ipte)
-				pte_unmap(ipte);
-			goto again;
-		}
-	}
-	for (; addr < end && s->nr < DMEM_SCAN; addr += PAGE_SIZE) {
+	for (addr = s->addr; addr < end && s->nr < DMEM_SCAN;
+	     addr += PAGE_SIZE) {
 		unsigned long i = (addr - s->addr) >> PAGE_SHIFT;
 		struct dmem_entry c, o;
 
@@ -286,11 +254,54 @@ again:
 			(c.kind == DMEM_NONE ? DMEM_NO_PAGE : 0) |
 			(o.kind == DMEM_NONE ? DMEM_NO_SNAP : 0);
 	}
-	if (cpte)
-		pte_unmap_unlock(cpte, ptl);
+	s->addr = addr;
+}
+
+static bool dmem_same_huge(pmd_t a, pmd_t b)
+{
+	return pmd_present(a) && pmd_leaf(a) && pmd_present(b) && pmd_leaf(b) &&
+	       pmd_pfn(a) == pmd_pfn(b);
+}
+
+/*
+ * Compare up to 2 MiB. The child's entries are read under their lock: what
+ * they name then cannot be another page under the same number. The image's
+ * are read without: a difference is only a hint, and the bytes decide. False
+ * if a table has changed meanwhile: look again.
+ */
+static bool dmem_scan_pmd(struct dmem_scan *s, pmd_t *cpmd, pmd_t *ipmd,
+			  unsigned long end)
+{
+	pmd_t cval = cpmd ? pmdp_get_lockless(cpmd) : __pmd(0);
+	pmd_t ival = ipmd ? pmdp_get_lockless(ipmd) : __pmd(0);
+	pte_t *cpte, *ipte = NULL;
+	bool done = true;
+	spinlock_t *ptl;	/* of the child's table */
+
+	if (cpmd && !pmd_same(cval, pmdp_get_lockless(cpmd)))
+		return false;
+	if (dmem_same_huge(cval, ival)) {
+		s->addr = end;
+		return true;
+	}
+	if (dmem_is_table(ival)) {
+		ipte = pte_offset_map(ipmd, s->addr);
+		if (!ipte)
+			return false;
+	}
+	if (!dmem_is_table(cval)) {
+		dmem_scan_ptes(s, cval, NULL, ival, ipte, end);
+	} else {
+		cpte = pte_offset_map_lock(s->mm, cpmd, s->addr, &ptl);
+		if (cpte) {
+			dmem_scan_ptes(s, cval, cpte, ival, ipte, end);
+			pte_unmap_unlock(cpte, ptl);
+		}
+		done = cpte;
+	}
 	if (ipte)
 		pte_unmap(ipte);
-	s->addr = addr;
+	return done;
 }
 
 /*
@@ -322,9 +333,9 @@ int dmem_scan(struct dmem_scan *s)
 			ipmd = dmem_pmd(s->image, s->addr, end, &inext);
 			if (!cpmd && !ipmd)
 				s->addr = min(next, inext);
-			else
-				dmem_scan_pmd(s, cpmd, ipmd,
-					      pmd_addr_end(s->addr, end));
+			else if (!dmem_scan_pmd(s, cpmd, ipmd,
+						pmd_addr_end(s->addr, end)))
+				cpu_relax();
 			cond_resched();
 		}
 		if (fatal_signal_pending(current))

@@ -64,7 +64,7 @@ checkpatch_files() {
 	# shellcheck disable=SC2046 # words
 	checkpatch "$USER" --file $(find "$ROOT/deterministic/guest" -name '*.[ch]')
 }
-USER=,BIT_MACRO,PREFER_DEFINED_ATTRIBUTE_MACRO,VOLATILE,EMBEDDED_FUNCTION_NAME
+USER=,CAMELCASE,BIT_MACRO,PREFER_DEFINED_ATTRIBUTE_MACRO,VOLATILE,EMBEDDED_FUNCTION_NAME
 
 checkpatch_patches() {
 	checkpatch ,FROM_SIGN_OFF_MISMATCH --patch "$ROOT"/patches/*.patch

@@ -22,7 +22,6 @@
 #include <asm/fpu/signal.h>
 #include <asm/fpu/xcr.h>
 #include <asm/fsgsbase.h>
-#include <asm/mmu_context.h>
 #include <asm/pkru.h>
 #include <asm/prctl.h>
 #include <asm/proto.h>

@@ -6,7 +6,7 @@
 #define _ASM_X86_DETERMINISTIC_H
 
 #include <linux/types.h>
-#include <asm/user.h>
+#include <linux/user.h>
 
 struct task_struct;
 struct pt_regs;
