@@ -49,7 +49,7 @@ one_line()
 
 no_qemu_left()
 {
-	for try in 1 2 3 4 5 6 7 8 9 10; do
+	for try in $(seq 300); do
 		pgrep -f "guest/initramfs.cpio.*path=.*$1" > left || return 0
 		sleep 0.2
 	done
