@@ -150,6 +150,6 @@ trail)
 	mkdir -p "$OUT"
 	echo "TAP version 13"
 	echo "1..$(checks | wc -l)"
-	checks | tr '\n' '\0' | xargs -0 -P "$(nproc)" -n 1 nice "$0" check
+	checks | tr '\n' '\0' | xargs -0 -P "$(nproc)" -n 1 "$0" check
 	;;
 esac
