@@ -667,32 +667,6 @@ TEST_F(copy, swapped_pages)
 	leave_cgroup();
 }
 
-/*
- * Pages that the caller gave up with MADV_FREE may vanish while they are the
- * caller's; but once they are a child's they do not.
- */
-TEST_F(copy, pages_given_up)
-{
-	char *a, was;
-	int i;
-
-	if (!enter_cgroup())
-		SKIP(return, "no swap space or no cgroup");
-	a = map_rw(LEN);
-	memset(a, 0x66, LEN);
-	ASSERT_EQ(0, madvise(a, LEN, MADV_FREE));
-	ASSERT_EQ(0, put_op(2, 0, op_copy(a, THERE, LEN), NULL));
-	ASSERT_EQ(0, munmap(a, LEN));
-	for (i = 0; i < PAGES; i++) {
-		ASSERT_EQ(0, peek(2, THERE + i * PAGE + 5, &was, 1));
-		swap_out();
-		ASSERT_EQ(0, peek(2, THERE + i * PAGE + 5, self->arena, 1));
-		EXPECT_EQ(was, self->arena[0]);
-	}
-	EXPECT_EQ(0, kill_child(2));
-	leave_cgroup();
-}
-
 /* --- Whole spaces --- */
 
 static int global = 1;
