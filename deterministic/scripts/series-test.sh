@@ -11,6 +11,7 @@ PACKAGE=linux-source-6.12
 
 # The files that the series touches, of another version, as a repository.
 stock() {
+	cd "$B"
 	rm -rf "$B/series.work/other"
 	mkdir -p "$B/series.work/other/src"
 	cd "$B/series.work/other/src"
