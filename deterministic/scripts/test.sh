@@ -152,30 +152,35 @@ git_is_clean() {
 	fi
 }
 
-BEGUN=$(now)
-"$SCRIPTS/fetch.sh" test
-GIT_BEFORE=$(git -C "$ROOT" status --porcelain 2>/dev/null) || GIT_BEFORE=
-case ${TEST:-} in
-merge | model | check | series | off | host | git) ;;
-*) TEST='' must plain "the kernel and what runs on it" plain ;;
-esac
-part guest "the guest, from outside" "$G/test.sh"
-part main-job "the main job" run_main_job
-part selftests-4 "selftests on 4 CPUs" "$SCRIPTS/selftests.sh" 4
-part selftests-2 "selftests on 2 CPUs" "$SCRIPTS/selftests.sh" 2
-part programs-guest "the programs in spaces" programs_guest
-debug_begin
-part selftests-1 "selftests on 1 CPU" "$SCRIPTS/selftests.sh" 1
-part merge "the merge in user space" make -C "$B/linux/tools/testing/dmem" OUT="$B/dmem" run
-part model "the model of the rendezvous" make -C "$ROOT/deterministic/model" OUT="$B/model" run
-part check "checkpatch, sparse, W=1, kernel-doc" "$SCRIPTS/check.sh"
-part programs "the programs without spaces" programs
-part series "the series on two kernels" "$SCRIPTS/series-test.sh"
-part debug "the debug kernel" debug
-part selftests-debug "selftests on the debug kernel" "$SCRIPTS/selftests.sh" 2 --debug
-part kunit "KUnit in the debug kernel" kunit
-part fires "a broken kernel fails a run" fire_all
-part off "CONFIG_DETERMINISTIC=n" "$SCRIPTS/off-check.sh"
-part host "what can go wrong for a user" "$SCRIPTS/test-host.sh"
-part git "git status" git_is_clean
-finish
+# A function, so that an edit of this file does not change a run.
+main() {
+	BEGUN=$(now)
+	"$SCRIPTS/fetch.sh" test
+	GIT_BEFORE=$(git -C "$ROOT" status --porcelain 2>/dev/null) || GIT_BEFORE=
+	case ${TEST:-} in
+	merge | model | check | series | off | host | git) ;;
+	*) TEST='' must plain "the kernel and what runs on it" plain ;;
+	esac
+	part guest "the guest, from outside" "$G/test.sh"
+	part main-job "the main job" run_main_job
+	part selftests-4 "selftests on 4 CPUs" "$SCRIPTS/selftests.sh" 4
+	part selftests-2 "selftests on 2 CPUs" "$SCRIPTS/selftests.sh" 2
+	part programs-guest "the programs in spaces" programs_guest
+	debug_begin
+	part selftests-1 "selftests on 1 CPU" "$SCRIPTS/selftests.sh" 1
+	part merge "the merge in user space" make -C "$B/linux/tools/testing/dmem" OUT="$B/dmem" run
+	part model "the model of the rendezvous" make -C "$ROOT/deterministic/model" OUT="$B/model" run
+	part check "checkpatch, sparse, W=1, kernel-doc" "$SCRIPTS/check.sh"
+	part programs "the programs without spaces" programs
+	part series "the series on two kernels" "$SCRIPTS/series-test.sh"
+	part debug "the debug kernel" debug
+	part selftests-debug "selftests on the debug kernel" "$SCRIPTS/selftests.sh" 2 --debug
+	part kunit "KUnit in the debug kernel" kunit
+	part fires "a broken kernel fails a run" fire_all
+	part off "CONFIG_DETERMINISTIC=n" "$SCRIPTS/off-check.sh"
+	part host "what can go wrong for a user" "$SCRIPTS/test-host.sh"
+	part git "git status" git_is_clean
+	finish
+}
+
+main
