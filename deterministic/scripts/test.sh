@@ -159,7 +159,7 @@ main() {
 	GIT_BEFORE=$(git -C "$ROOT" status --porcelain 2>/dev/null) || GIT_BEFORE=
 	case ${TEST:-} in
 	merge | model | check | series | off | host | git) ;;
-	*) TEST='' must plain "the kernel and what runs on it" plain ;;
+	*) must plain "the kernel and what runs on it" plain ;;
 	esac
 	part guest "the guest, from outside" "$G/test.sh"
 	part main-job "the main job" run_main_job
