@@ -9,7 +9,7 @@ ROOT=${ROOT:-$(dirname "$0")/../..}
 lock user
 
 # No path of this machine in the debug information.
-cc="gcc -ffile-prefix-map=$B/linux=. -ffile-prefix-map=$B=build"
+cc="gcc -Wl,--build-id=none -ffile-prefix-map=$B/linux=. -ffile-prefix-map=$B=build"
 WORK=$B/user/work
 
 # Is there something newer than the stamp?
