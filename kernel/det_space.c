@@ -71,6 +71,13 @@
 
 #include "det_space.h"
 
+static struct kmem_cache *det_cache;
+
+static void det_free(struct rcu_head *rcu)
+{
+	kmem_cache_free(det_cache, container_of(rcu, struct det_space, rcu));
+}
+
 /**
  * det_put_space - drop a reference to a space
  * @sp: the space
@@ -85,7 +92,7 @@ void det_put_space(struct det_space *sp)
 	if (sp->task)
 		put_task_struct(sp->task);
 	xa_destroy(&sp->family.children);
-	kfree_rcu(sp, rcu);
+	call_rcu(&sp->rcu, det_free);
 }
 
 /**
@@ -276,17 +283,33 @@ static void det_stop_syscall(struct pt_regs *regs, long nr)
 	det_park(&why);
 }
 
+/**
+ * __det_int80 - a space executes int $0x80, whose entry cuts RAX
+ * @rax: all of it
+ */
+void __det_int80(unsigned long rax)
+{
+	current->det->rax = rax;
+	current->det->int80 = true;
+}
+
 /* An entry that a space does not have: as if the CPU had not had it either. */
 static void det_stop_entry(struct pt_regs *regs, enum det_entry kind)
 {
 	struct det_stop why = { .reason = DET_FAULT };
+	struct det_space *sp = current->det;
 
-	det_syscall_undo(regs);
-	if (kind == DET_ENTRY_INT80) {
+	if (kind == DET_ENTRY_32 && sp->int80) {
+		det_int80_undo(regs, sp->rax);
+		sp->int80 = false;
 		why.sig = SIGSEGV;
 		why.trap = X86_TRAP_GP;
 		why.error = 0x80 * 8 + 2;	/* selector error: IDT entry */
 	} else {
+		if (kind == DET_ENTRY_32)
+			det_fast_32_undo(regs);
+		else
+			det_syscall_undo(regs);
 		why.sig = SIGILL;
 		why.trap = X86_TRAP_UD;
 		why.addr = regs->ip;
@@ -306,7 +329,7 @@ bool det_syscall_enter(struct pt_regs *regs, long nr)
 {
 	enum det_entry kind = det_syscall_kind(regs, nr);
 
-	if (kind != DET_ENTRY_INT80)
+	if (kind != DET_ENTRY_32)
 		det_syscall_canonical(regs);
 	if (kind != DET_ENTRY_CALL) {
 		det_stop_entry(regs, kind);
@@ -356,7 +379,7 @@ static int det_may_make(struct det_family *family, enum det_who who)
 
 static struct det_space *det_alloc(struct det_family *family, u64 number)
 {
-	struct det_space *sp = kzalloc(sizeof(*sp), GFP_KERNEL_ACCOUNT);
+	struct det_space *sp = kmem_cache_zalloc(det_cache, GFP_KERNEL);
 
 	if (!sp)
 		return NULL;
@@ -802,3 +825,11 @@ unsigned long det_image_pages(struct task_struct *tsk)
 	rcu_read_unlock();
 	return pages;
 }
+
+static int __init det_space_init(void)
+{
+	det_cache = KMEM_CACHE(det_space, SLAB_PANIC | SLAB_ACCOUNT |
+			       SLAB_NO_MERGE);
+	return 0;
+}
+core_initcall(det_space_init);

@@ -57,6 +57,8 @@ struct det_stop {
  * @trap: what the space is about to stop for; its own
  * @trap_work: stops it on its way to user mode; its own
  * @trapped: @trap_work is queued; its own
+ * @int80: it comes by int $0x80; its own
+ * @rax: as it was then; its own
  * @wq: parents wait here; its lock protects what follows
  * @state: see the top of this file
  * @busy: a call works on this space
@@ -78,6 +80,8 @@ struct det_space {
 	struct det_stop trap;
 	struct callback_head trap_work;
 	bool trapped;
+	bool int80;
+	u64 rax;
 
 	wait_queue_head_t wq;
 	enum det_state state;

@@ -67,12 +67,20 @@ void det_filter_delayed(struct task_struct *p, sigset_t *set);
 bool det_fault(struct task_struct *t, const struct kernel_siginfo *info,
 	       bool fatal);
 bool det_syscall_enter(struct pt_regs *regs, long nr);
+void __det_int80(unsigned long rax);
 void __det_exit(struct task_struct *tsk);
 void __det_exit_done(struct task_struct *tsk);
 void det_exec(struct task_struct *tsk);
 void det_proc_status(struct seq_file *m, struct pid_namespace *ns,
 		     struct task_struct *tsk);
 unsigned long det_image_pages(struct task_struct *tsk);
+
+/* int $0x80, before its entry cuts RAX. */
+static inline void det_int80(unsigned long rax)
+{
+	if (det_is_space(current))
+		__det_int80(rax);
+}
 
 /* The last thread of @tsk's group exits: so does all below it. */
 static inline void det_exit(struct task_struct *tsk)
@@ -128,6 +136,7 @@ static inline bool det_syscall_enter(struct pt_regs *regs, long nr)
 	return true;
 }
 
+static inline void det_int80(unsigned long rax) { }
 static inline void det_exit(struct task_struct *tsk) { }
 static inline void det_exit_done(struct task_struct *tsk) { }
 static inline void det_exec(struct task_struct *tsk) { }

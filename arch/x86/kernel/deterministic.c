@@ -304,9 +304,9 @@ int det_xstate_set(struct task_struct *task, struct det_regs *r,
 enum det_entry det_syscall_kind(struct pt_regs *regs, long nr)
 {
 	if (syscall_get_arch(current) != AUDIT_ARCH_X86_64)
-		return DET_ENTRY_INT80;
+		return DET_ENTRY_32;
 	if (nr > 0 && nr & __X32_SYSCALL_BIT)
-		return DET_ENTRY_OTHER;
+		return DET_ENTRY_X32;
 	return DET_ENTRY_CALL;
 }
 
@@ -321,7 +321,7 @@ void det_syscall_canonical(struct pt_regs *regs)
 }
 
 /**
- * det_syscall_undo - as if current were about to enter the kernel
+ * det_syscall_undo - as if current were about to enter the kernel by SYSCALL
  * @regs: current's registers
  *
  * Every entry instruction is two bytes long.
@@ -330,6 +330,30 @@ void det_syscall_undo(struct pt_regs *regs)
 {
 	regs->ax = regs->orig_ax;
 	regs->ip -= 2;
+}
+
+/**
+ * det_int80_undo - the same for int $0x80
+ * @regs: current's registers
+ * @rax: of which they hold the lower half only
+ */
+void det_int80_undo(struct pt_regs *regs, u64 rax)
+{
+	regs->ax = rax;
+	regs->ip -= 2;
+}
+
+/**
+ * det_fast_32_undo - the same for SYSENTER, and SYSCALL of 32-bit code
+ * @regs: current's registers
+ *
+ * Where they were executed is not known any more: SYSENTER does not keep it, and
+ * the kernel's entry has put the vDSO's address in its place.
+ */
+void det_fast_32_undo(struct pt_regs *regs)
+{
+	regs->ax = regs->orig_ax;
+	regs->ip = 0;
 }
 
 /**

@@ -39,11 +39,17 @@ int det_xstate_set(struct task_struct *task, struct det_regs *r,
 		   const void *buf);
 
 /* What a space's entry into the kernel was. */
-enum det_entry { DET_ENTRY_CALL, DET_ENTRY_INT80, DET_ENTRY_OTHER };
+enum det_entry {
+	DET_ENTRY_CALL,
+	DET_ENTRY_32,		/* int $0x80, SYSENTER, SYSCALL of 32-bit code */
+	DET_ENTRY_X32,
+};
 
 enum det_entry det_syscall_kind(struct pt_regs *regs, long nr);
 void det_syscall_canonical(struct pt_regs *regs);
 void det_syscall_undo(struct pt_regs *regs);
+void det_int80_undo(struct pt_regs *regs, u64 rax);
+void det_fast_32_undo(struct pt_regs *regs);
 void det_trap_info(int *trap, u64 *error);
 
 #endif /* _ASM_X86_DETERMINISTIC_H */
