@@ -206,6 +206,54 @@ static bool det_merges_clash(const struct det_op *ops, u32 i)
 	return false;
 }
 
+/*
+ * A buffer of the caller's cannot be read or written. That is not the program's
+ * doing if it has the memory: then the machine has lost it, and a space is not
+ * shown that.
+ */
+static int det_buffer_error(u64 addr, size_t size, bool write)
+{
+	vm_flags_t need = write ? VM_WRITE : VM_READ;
+
+	if (det_is_space(current) && addr < TASK_SIZE_MAX &&
+	    size <= TASK_SIZE_MAX - addr &&
+	    dmem_accessible(current->mm, addr, size, need, true))
+		return -EOWNERDEAD;
+	return -EFAULT;
+}
+
+/* Can this be written at the end? Finds out without writing. */
+static int det_check_out(u64 addr, size_t size)
+{
+	if (!addr || !size)
+		return 0;
+	if (!access_ok(u64_to_user_ptr(addr), size) ||
+	    fault_in_safe_writeable(u64_to_user_ptr(addr), size))
+		return det_buffer_error(addr, size, true);
+	return 0;
+}
+
+/*
+ * A structure of the caller's. A shorter one is filled up with zeros, of a
+ * longer one the tail must be zero.
+ */
+static int det_copy_in(void *dst, size_t size, u64 addr, size_t usize)
+{
+	int ret = copy_struct_from_user(dst, size, u64_to_user_ptr(addr), usize);
+
+	return ret == -EFAULT ? det_buffer_error(addr, usize, false) : ret;
+}
+
+static int det_copy_out(u64 addr, size_t usize, const void *src, size_t size)
+{
+	size_t n = min(size, usize);
+
+	if (copy_to_user(u64_to_user_ptr(addr), src, n) ||
+	    clear_user(u64_to_user_ptr(addr) + n, usize - n))
+		return det_buffer_error(addr, usize, true);
+	return 0;
+}
+
 static int det_read_ops(struct det_call *c)
 {
 	size_t size = c->a.op_size;
@@ -223,9 +271,8 @@ static int det_read_ops(struct det_call *c)
 		return -ENOMEM;
 	for (i = 0; i < c->a.nr_ops; i++) {
 		c->st.op = i;
-		ret = copy_struct_from_user(&c->ops[i], sizeof(*c->ops),
-					    u64_to_user_ptr(c->a.ops + i * size),
-					    size);
+		ret = det_copy_in(&c->ops[i], sizeof(*c->ops),
+				  c->a.ops + i * size, size);
 		if (!ret)
 			ret = det_check_op(c, &c->ops[i]);
 		if (!ret && c->number == DET_SELF && det_overlap(&c->ops[i]))
@@ -236,40 +283,6 @@ static int det_read_ops(struct det_call *c)
 			return ret;
 	}
 	c->st.op = DET_NO_OP;
-	return 0;
-}
-
-/* Can this be written at the end? Finds out without writing. */
-static int det_check_out(u64 addr, size_t size)
-{
-	if (!addr || !size)
-		return 0;
-	if (!access_ok(u64_to_user_ptr(addr), size) ||
-	    fault_in_safe_writeable(u64_to_user_ptr(addr), size))
-		return -EFAULT;
-	return 0;
-}
-
-/* A buffer of the caller's, longer than what is known: its tail is zero. */
-static int det_copy_in(void *dst, size_t size, u64 addr, size_t usize)
-{
-	int ret = check_zeroed_user(u64_to_user_ptr(addr) + size, usize - size);
-
-	if (ret == 1)
-		ret = copy_from_user(dst, u64_to_user_ptr(addr), size) ?
-			-EFAULT : 0;
-	else if (!ret)
-		ret = -E2BIG;
-	return ret;
-}
-
-static int det_copy_out(u64 addr, size_t usize, const void *src, size_t size)
-{
-	size_t n = min(size, usize);
-
-	if (copy_to_user(u64_to_user_ptr(addr), src, n) ||
-	    clear_user(u64_to_user_ptr(addr) + n, usize - n))
-		return -EFAULT;
 	return 0;
 }
 
@@ -340,7 +353,8 @@ static int det_read_args(struct det_call *c)
 		return -EINVAL;
 	if (c->usize > PAGE_SIZE)
 		return -E2BIG;
-	ret = copy_struct_from_user(&c->a, sizeof(c->a), c->uargs, c->usize);
+	ret = det_copy_in(&c->a, sizeof(c->a), (unsigned long)c->uargs,
+			  c->usize);
 	if (ret) {
 		memset(&c->a, 0, sizeof(c->a));
 		return ret;
@@ -727,6 +741,19 @@ static bool det_reproducible(long ret)
 	return ret >= 0;
 }
 
+static bool det_may_see(const struct det_call *c, long ret)
+{
+	return !det_is_space(current) ||
+	       (c->st.reason != DET_KILLED && c->st.reason != DET_BROKEN &&
+		det_reproducible(ret));
+}
+
+static long det_unseen(void)
+{
+	det_kill_self();
+	return -EINTR;
+}
+
 /*
  * The one place that decides what a caller may see. A space is shown nothing
  * that is not reproducible: it is KILLED itself, and so on up to the master's
@@ -734,21 +761,22 @@ static bool det_reproducible(long ret)
  */
 static long det_result(struct det_call *c, long ret)
 {
+	size_t size = c->st.nr_ranges * sizeof(*c->ranges);
+	int out = 0;
+
 	if (c->sp)
 		det_show_stop(c);
-	if (det_is_space(current) &&
-	    (c->st.reason == DET_KILLED || c->st.reason == DET_BROKEN ||
-	     !det_reproducible(ret))) {
-		det_kill_self();
-		return -EINTR;
-	}
-	if (c->a.ranges && c->st.nr_ranges &&
-	    copy_to_user(u64_to_user_ptr(c->a.ranges), c->ranges,
-			 c->st.nr_ranges * sizeof(*c->ranges)))
-		ret = -EFAULT;
-	if (c->a.status && det_copy_out(c->a.status, c->a.status_size, &c->st,
-					sizeof(c->st)))
-		ret = -EFAULT;
+	if (!det_may_see(c, ret))
+		return det_unseen();
+	if (c->a.ranges && size)
+		out = det_copy_out(c->a.ranges, size, c->ranges, size);
+	ret = out ?: ret;
+	if (c->a.status)
+		out = det_copy_out(c->a.status, c->a.status_size, &c->st,
+				   sizeof(c->st));
+	ret = out ?: ret;
+	if (!det_may_see(c, ret))
+		return det_unseen();
 	if (!ret && c->put && c->a.flags & DET_FORK)
 		ret = 1;
 	return ret;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory operations on another task's address space: the COPY, ZERO and PERM
- * of deterministic processes (Documentation/deterministic/). Snapshots and
- * MERGE are in dmem_image.c.
+ * Memory operations on another task's address space: the COPY of deterministic
+ * processes (Documentation/deterministic/). ZERO and PERM are in dmem_map.c,
+ * what is written as bytes in dmem_bytes.c, snapshots and MERGE in
+ * dmem_image.c.
  *
  * The caller is a master or a space; the other address space is that of its
  * stopped child, or the child's snapshot, which nobody changes. All memory of
@@ -11,12 +12,9 @@
  * write what a space reads.
  *
  * Locks: the caller's mmap lock is taken before the child's, the child's
- * before its snapshot's, each for write, where page tables are copied. Bytes
- * are written through GUP with no mmap lock of another mm held: that GUP may
- * wait for a userfault handler, which may wait for this very child. Wherever
- * bytes are written into existing memory every page is pinned first, so that
- * a failure has changed nothing. VMAs are forked from caller to child only,
- * never back: each round trip would deepen the anon_vma chain.
+ * before its snapshot's, each for write, where page tables are copied. VMAs are
+ * forked from caller to child only, never back: each round trip would deepen
+ * the anon_vma chain.
  */
 
 #include <linux/deterministic.h>
@@ -25,560 +23,20 @@
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
-#include <linux/mman.h>
-#include <linux/pkeys.h>
+#include <linux/pagewalk.h>
 #include <linux/rmap.h>
 #include <linux/sched/coredump.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/secretmem.h>
 #include <linux/security.h>
 #include <linux/slab.h>
 #include <linux/swapops.h>
-#include <linux/userfaultfd_k.h>
 
-#include <asm/tlb.h>
 #include <asm/tlbflush.h>
 
 #include "dmem_internal.h"
 #include "internal.h"
 #include "vma.h"
-
-/* An operation failed half way: the range has been unmapped as a whole. */
-#define DMEM_BROKEN	(-ENOTRECOVERABLE)
-
-struct dmem_page *dmem_batch_slot(struct list_head *batches)
-{
-	struct dmem_batch *b = NULL;
-
-	if (!list_empty(batches))
-		b = list_last_entry(batches, struct dmem_batch, list);
-	if (!b || b->nr == DMEM_BATCH) {
-		b = kzalloc(sizeof(*b), GFP_KERNEL_ACCOUNT);
-		if (!b)
-			return NULL;
-		list_add_tail(&b->list, batches);
-	}
-	return &b->page[b->nr++];
-}
-
-static void dmem_page_put(struct dmem_page *p)
-{
-	if (p->dst)
-		unpin_user_page(p->dst);
-	if (p->src)
-		put_page(p->src);
-	if (p->snap)
-		put_page(p->snap);
-}
-
-/* The slot that was taken last is not needed after all. */
-void dmem_batch_unslot(struct list_head *batches)
-{
-	struct dmem_batch *b = list_last_entry(batches, struct dmem_batch,
-					       list);
-
-	dmem_page_put(&b->page[--b->nr]);
-}
-
-void dmem_batches_drop(struct list_head *batches)
-{
-	struct dmem_batch *b, *next;
-	unsigned int i;
-
-	list_for_each_entry_safe(b, next, batches, list) {
-		for (i = 0; i < b->nr; i++)
-			dmem_page_put(&b->page[i]);
-		list_del(&b->list);
-		kfree(b);
-		cond_resched();
-	}
-}
-
-/* Returns the number of bytes that it changed. */
-static unsigned int dmem_page_write(struct dmem_page *p)
-{
-	void *dst = dmem_map(p->dst), *src = dmem_map(p->src);
-	unsigned int n = p->to - p->from;
-
-	if (p->merge) {
-		void *snap = dmem_map(p->snap);
-
-		n = dmem_page_merge(dst, src, snap, p->from, p->to, &p->rules);
-		kunmap_local(snap);
-	} else {
-		memcpy(dst + p->from, src + p->src_from, n);
-	}
-	kunmap_local(src);
-	kunmap_local(dst);
-	set_page_dirty_lock(p->dst);
-	return n;
-}
-
-/* Nothing here can fail: all pages are present, writable and held. */
-unsigned long dmem_batches_write(struct list_head *batches)
-{
-	struct dmem_batch *b;
-	unsigned long n = 0;
-	unsigned int i;
-
-	list_for_each_entry(b, batches, list) {
-		for (i = 0; i < b->nr; i++)
-			n += dmem_page_write(&b->page[i]);
-		cond_resched();
-	}
-	return n;
-}
-
-/* GUP knows more reasons than a program can do anything about. */
-static int dmem_gup_error(long ret)
-{
-	if (ret == -ENOMEM || ret == -EINTR)
-		return ret;
-	return fatal_signal_pending(current) ? -EINTR : -EFAULT;
-}
-
-struct page *dmem_get_page(struct mm_struct *mm, unsigned long addr,
-			   unsigned int flags)
-{
-	struct page *page;
-	int locked = 1;
-	long ret;
-
-	if (mmap_read_lock_killable(mm))
-		return ERR_PTR(-EINTR);
-	ret = get_user_pages_remote(mm, addr & PAGE_MASK, 1, flags, &page,
-				    &locked);
-	if (locked)
-		mmap_read_unlock(mm);
-	return ret == 1 ? page : ERR_PTR(dmem_gup_error(ret));
-}
-
-struct page *dmem_pin_page(struct mm_struct *mm, unsigned long addr,
-			   unsigned int flags)
-{
-	struct page *page;
-	int locked = 1;
-	long ret;
-
-	if (mmap_read_lock_killable(mm))
-		return ERR_PTR(-EINTR);
-	ret = pin_user_pages_remote(mm, addr & PAGE_MASK, 1,
-				    flags | FOLL_WRITE, &page, &locked);
-	if (locked)
-		mmap_read_unlock(mm);
-	return ret == 1 ? page : ERR_PTR(dmem_gup_error(ret));
-}
-
-/*
- * Bytes: from any address to any address that is mapped writable.
- */
-
-/* Memory that no space may have, whatever the operation. */
-static bool dmem_refused(struct vm_area_struct *vma)
-{
-	return is_vm_hugetlb_page(vma) || vma_is_secretmem(vma) ||
-	       userfaultfd_armed(vma);
-}
-
-/* Is there such memory in the source? */
-static int dmem_look_source(struct dmem_copy *c, unsigned long addr,
-			    unsigned long len)
-{
-	VMA_ITERATOR(vmi, c->src, addr);
-	struct vm_area_struct *vma;
-	int ret = 0;
-
-	if (mmap_read_lock_killable(c->src))
-		return -EINTR;
-	for_each_vma_range(vmi, vma, addr + len) {
-		if (!dmem_refused(vma))
-			continue;
-		c->where = max(addr, vma->vm_start);
-		ret = -EOPNOTSUPP;
-		break;
-	}
-	mmap_read_unlock(c->src);
-	return ret;
-}
-
-/* One piece that crosses no page boundary on either side. */
-static int dmem_look_piece(struct list_head *batches, struct dmem_copy *c,
-			   unsigned long daddr, unsigned long saddr,
-			   unsigned int n, unsigned int flags)
-{
-	struct dmem_page *p = dmem_batch_slot(batches);
-	struct page *page;
-
-	if (!p)
-		return -ENOMEM;
-	p->from = offset_in_page(daddr);
-	p->to = p->from + n;
-	if (c->src) {
-		p->src_from = offset_in_page(saddr);
-		page = dmem_get_page(c->src, saddr, FOLL_FORCE);
-		if (IS_ERR(page)) {
-			c->where = saddr;
-			return PTR_ERR(page);
-		}
-		p->src = page;
-	}
-	page = dmem_pin_page(c->dst, daddr, flags);
-	if (IS_ERR(page)) {
-		c->where = daddr;
-		return PTR_ERR(page);
-	}
-	p->dst = page;
-	return 0;
-}
-
-/* Make all pages of a byte-wise copy present; c->src NULL: zeros. */
-static int dmem_look_bytes(struct list_head *batches, struct dmem_copy *c,
-			   unsigned long daddr, unsigned long saddr,
-			   unsigned long len, unsigned int flags)
-{
-	unsigned int n;
-	int ret = 0;
-
-	if (c->src && len)
-		ret = dmem_look_source(c, saddr, len);
-	for (; len && !ret; daddr += n, saddr += n, len -= n) {
-		n = min3(len, PAGE_SIZE - offset_in_page(daddr),
-			 PAGE_SIZE - offset_in_page(saddr));
-		ret = dmem_look_piece(batches, c, daddr, saddr, n, flags);
-		if (fatal_signal_pending(current))
-			ret = -EINTR;
-		cond_resched();
-	}
-	return ret;
-}
-
-/**
- * dmem_write - write a few bytes into a stopped space
- * @mm: the space's
- * @addr: where, readable by the space or not
- * @buf: what
- * @len: how many
- *
- * Return: 0, -EFAULT, -ENOMEM or -EINTR.
- */
-int dmem_write(struct mm_struct *mm, unsigned long addr, const void *buf,
-	       unsigned int len)
-{
-	unsigned int n;
-	void *to;
-
-	for (; len; addr += n, buf += n, len -= n) {
-		struct page *page = dmem_pin_page(mm, addr, FOLL_FORCE);
-
-		if (IS_ERR(page))
-			return PTR_ERR(page);
-		n = min_t(unsigned int, len, PAGE_SIZE - offset_in_page(addr));
-		to = kmap_local_page(page);
-		memcpy(to + offset_in_page(addr), buf, n);
-		kunmap_local(to);
-		unpin_user_pages_dirty_lock(&page, 1, true);
-	}
-	return 0;
-}
-
-/*
- * Mapping and unmapping, in any mm whose mmap lock is held for write.
- */
-
-static int dmem_unmap(struct mm_struct *mm, unsigned long start,
-		      unsigned long end)
-{
-	VMA_ITERATOR(vmi, mm, start);
-
-	if (start >= end)
-		return 0;
-	return do_vmi_munmap(&vmi, mm, start, end - start, NULL, false);
-}
-
-/* When even unmapping finds no memory: let nothing be seen of the pages. */
-static void dmem_forget(struct mm_struct *mm, unsigned long start,
-			unsigned long end)
-{
-	VMA_ITERATOR(vmi, mm, start);
-	struct vm_area_struct *vma;
-
-	if (!dmem_unmap(mm, start, end))
-		return;
-	for_each_vma_range(vmi, vma, end) {
-		unsigned long from = max(start, vma->vm_start);
-
-		if (is_vm_hugetlb_page(vma))	/* never ours, whole pages only */
-			continue;
-		zap_page_range_single(vma, from, min(end, vma->vm_end) - from,
-				      NULL);
-	}
-}
-
-static vm_flags_t dmem_anon_flags(unsigned int prot, bool noreserve)
-{
-	vm_flags_t flags = calc_vm_prot_bits(prot, 0) | VM_MAYREAD |
-			   VM_MAYWRITE | VM_MAYEXEC;
-
-	if (noreserve && sysctl_overcommit_memory != OVERCOMMIT_NEVER)
-		flags |= VM_NORESERVE;
-	else if (flags & VM_WRITE)
-		flags |= VM_ACCOUNT;
-	return flags;
-}
-
-static unsigned int dmem_vma_prot(const struct vm_area_struct *vma)
-{
-	return (vma->vm_flags & VM_READ ? PROT_READ : 0) |
-	       (vma->vm_flags & VM_WRITE ? PROT_WRITE : 0) |
-	       (vma->vm_flags & VM_EXEC ? PROT_EXEC : 0);
-}
-
-/* Fresh memory with a VMA's permission. */
-static vm_flags_t dmem_vma_flags(const struct vm_area_struct *vma)
-{
-	return dmem_anon_flags(dmem_vma_prot(vma), false);
-}
-
-static bool dmem_same_flags(const struct vm_area_struct *vma, vm_flags_t flags)
-{
-	return !((vma->vm_flags ^ flags) & ~VM_SOFTDIRTY);
-}
-
-/* The one VMA that covers the range, if one does. */
-static struct vm_area_struct *dmem_cover(struct mm_struct *mm,
-					 unsigned long start,
-					 unsigned long end)
-{
-	struct vm_area_struct *vma = vma_lookup(mm, start);
-
-	return vma && vma->vm_end >= end ? vma : NULL;
-}
-
-/*
- * The limits on a mapping that will replace what is there, looked at before
- * anything is unmapped; dmem_uncharge() if it does not come about.
- */
-static int dmem_charge(struct mm_struct *mm, vm_flags_t flags,
-		       unsigned long start, unsigned long end)
-{
-	VMA_ITERATOR(vmi, mm, start);
-	unsigned long pages = (end - start) >> PAGE_SHIFT, more = pages;
-	struct vm_area_struct *vma;
-
-	for_each_vma_range(vmi, vma, end)
-		more -= (min(end, vma->vm_end) - max(start, vma->vm_start)) >>
-			PAGE_SHIFT;
-	if (mm->map_count >= sysctl_max_map_count ||
-	    !may_expand_vm(mm, flags, more))
-		return -ENOMEM;
-	if (flags & VM_ACCOUNT && security_vm_enough_memory_mm(mm, pages))
-		return -ENOMEM;
-	return 0;
-}
-
-static void dmem_uncharge(vm_flags_t flags, unsigned long start,
-			  unsigned long end)
-{
-	if (flags & VM_ACCOUNT)
-		vm_unacct_memory((end - start) >> PAGE_SHIFT);
-}
-
-/* Map zeros where nothing is mapped, after dmem_charge(). */
-static int dmem_map_new(struct mm_struct *mm, unsigned long start,
-			unsigned long end, vm_flags_t flags)
-{
-	VMA_ITERATOR(vmi, mm, start);
-	VMG_STATE(vmg, mm, &vmi, start, end, flags, start >> PAGE_SHIFT);
-	struct vm_area_struct *vma;
-	int ret;
-
-	vmg.next = vma_iter_next_rewind(&vmi, &vmg.prev);
-	if (vma_merge_new_range(&vmg))
-		goto mapped;
-
-	ret = -ENOMEM;
-	vma = vm_area_alloc(mm);
-	if (!vma)
-		goto unacct;
-	vma_set_anonymous(vma);
-	vma_set_range(vma, start, end, start >> PAGE_SHIFT);
-	vm_flags_init(vma, flags);
-	vma->vm_page_prot = vm_get_page_prot(flags);
-	ret = vma_link(mm, vma);
-	if (ret) {
-		vm_area_free(vma);
-		goto unacct;
-	}
-mapped:
-	vm_stat_account(mm, flags, (end - start) >> PAGE_SHIFT);
-	return 0;
-unacct:
-	dmem_uncharge(flags, start, end);
-	return ret;
-}
-
-/* Map zeros, whatever was there. A VMA that fits already stays. */
-static int dmem_map_zeros(struct mm_struct *mm, unsigned long start,
-			  unsigned long end, vm_flags_t flags)
-{
-	struct vm_area_struct *vma = dmem_cover(mm, start, end);
-	int ret;
-
-	if (vma && vma_is_anonymous(vma) && dmem_same_flags(vma, flags)) {
-		zap_page_range_single(vma, start, end - start, NULL);
-		return 0;
-	}
-	ret = dmem_charge(mm, flags, start, end);
-	if (ret)
-		return ret;
-	ret = dmem_unmap(mm, start, end);
-	if (ret) {
-		dmem_uncharge(flags, start, end);
-		return ret;
-	}
-	ret = dmem_map_new(mm, start, end, flags);
-	return ret ? DMEM_BROKEN : 0;
-}
-
-/* What mmap and its security modules say to such a mapping. */
-static int dmem_may_map(unsigned long addr, unsigned int prot)
-{
-	vm_flags_t flags = calc_vm_prot_bits(prot, 0);
-
-	if (security_mmap_addr(addr))
-		return -EFAULT;
-	if (map_deny_write_exec(flags, flags))
-		return -EACCES;
-	return security_mmap_file(NULL, prot,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED);
-}
-
-/**
- * dmem_zero - zeros in an address space
- * @mm: current's own, or that of a stopped child
- * @addr: any address
- * @len: bytes
- * @prot: PROT_*; 0: whole pages are unmapped
- * @noreserve: as MAP_NORESERVE
- * @where: out: address of the failure
- *
- * Whole pages are mapped anew. Parts of pages are written, where they are
- * mapped writable. All or nothing, except for memory that runs out.
- *
- * Return: 0, -EFAULT, -EACCES, -EPERM (sealed memory of a master), -ENOMEM,
- * -EINTR, or -ENOTRECOVERABLE: no memory, and the whole pages are unmapped.
- */
-int dmem_zero(struct mm_struct *mm, unsigned long addr, unsigned long len,
-	      unsigned int prot, bool noreserve, unsigned long *where)
-{
-	unsigned long start = PAGE_ALIGN(addr), end = (addr + len) & PAGE_MASK;
-	struct dmem_copy bytes = { .dst = mm };
-	LIST_HEAD(batches);
-	int ret;
-
-	if (start > end) {
-		start = addr + len;
-		end = start;
-	}
-	ret = dmem_look_bytes(&batches, &bytes, addr, addr, start - addr, 0);
-	if (!ret)
-		ret = dmem_look_bytes(&batches, &bytes, end, end,
-				      addr + len - end, 0);
-	*where = bytes.where;
-	if (ret || start == end)
-		goto write;
-
-	*where = start;
-	ret = prot ? dmem_may_map(start, prot) : 0;
-	if (ret)
-		goto write;
-	if (mmap_write_lock_killable(mm)) {
-		ret = -EINTR;
-		goto write;
-	}
-	if (prot)
-		ret = dmem_map_zeros(mm, start, end,
-				     dmem_anon_flags(prot, noreserve));
-	else
-		ret = dmem_unmap(mm, start, end);
-	mmap_write_unlock(mm);
-write:
-	if (!ret)
-		dmem_batches_write(&batches);
-	dmem_batches_drop(&batches);
-	return ret;
-}
-
-/* mprotect's checks of one VMA; *flags: what it becomes. */
-static int dmem_may_protect(struct vm_area_struct *vma, unsigned int prot,
-			    vm_flags_t *flags)
-{
-	*flags = calc_vm_prot_bits(prot, vma_pkey(vma)) |
-		 (vma->vm_flags & ~(VM_ACCESS_FLAGS | VM_FLAGS_CLEAR));
-	/* VM_MAY* are four bits above VM_*. */
-	if ((*flags & ~(*flags >> 4)) & VM_ACCESS_FLAGS)
-		return -EACCES;
-	if (map_deny_write_exec(vma->vm_flags, *flags))
-		return -EACCES;
-	if (vma->vm_ops && vma->vm_ops->mprotect)
-		return -EOPNOTSUPP;
-	return security_file_mprotect(vma, prot, prot);
-}
-
-/**
- * dmem_perm - change the permission of memory, as mprotect does
- * @mm: current's own, or that of a stopped child
- * @addr: page aligned
- * @len: bytes, rounded up to pages
- * @prot: PROT_*; contents survive PROT_NONE
- * @where: out: address of the failure; what lies before it is changed
- *
- * Return: 0, -EFAULT for a hole, -EACCES (VM_MAY*, MDWE, a security module),
- * -EOPNOTSUPP for memory that has its own idea of mprotect, -EPERM (sealed),
- * -ENOMEM, -EINTR.
- */
-int dmem_perm(struct mm_struct *mm, unsigned long addr, unsigned long len,
-	      unsigned int prot, unsigned long *where)
-{
-	VMA_ITERATOR(vmi, mm, addr);
-	unsigned long pos = addr, next, end = addr + PAGE_ALIGN(len);
-	struct vm_area_struct *vma, *prev;
-	struct mmu_gather tlb;
-	vm_flags_t flags;
-	int ret = 0;
-
-	if (mmap_write_lock_killable(mm))
-		return -EINTR;
-	tlb_gather_mmu(&tlb, mm);
-	vma = vma_find(&vmi, end);
-	if (!vma || vma->vm_start > addr)
-		goto out;
-	prev = vma_prev(&vmi);
-	if (addr > vma->vm_start)
-		prev = vma;
-	for_each_vma_range(vmi, vma, end) {
-		if (vma->vm_start > pos)
-			break;
-		ret = dmem_may_protect(vma, prot, &flags);
-		if (ret)
-			break;
-		next = min(vma->vm_end, end);
-		ret = mprotect_fixup(&vmi, &tlb, vma, &prev, pos, next, flags);
-		if (ret)
-			break;
-		pos = vma_iter_end(&vmi);
-	}
-out:
-	tlb_finish_mmu(&tlb);
-	mmap_write_unlock(mm);
-	*where = pos;
-	return ret ?: pos < end ? -EFAULT : 0;
-}
-
-/*
- * COPY.
- */
 
 /* Memory that a copy of a whole space leaves out. */
 static bool dmem_left_out(struct vm_area_struct *vma)
@@ -850,6 +308,60 @@ static void dmem_rmap_behind(struct vm_area_struct *vma)
 	anon_vma_unlock_write(vma->anon_vma);
 }
 
+/*
+ * What the source gave back with MADV_FREE could be discarded at any time: the
+ * space would read the old bytes now and zeros later. Dirty, it is kept. An
+ * anonymous page is clean else only while it is in the swap cache.
+ */
+static void dmem_keep_pte(struct vm_area_struct *vma, unsigned long addr,
+			  pte_t pte)
+{
+	struct folio *folio;
+
+	if (!pte_present(pte) || pte_dirty(pte))
+		return;
+	folio = vm_normal_folio(vma, addr, pte);
+	if (folio && folio_test_anon(folio) && !folio_test_swapcache(folio))
+		folio_mark_dirty(folio);
+}
+
+static void dmem_keep_huge(struct vm_area_struct *vma, pmd_t *pmd)
+{
+	spinlock_t *ptl = pmd_trans_huge_lock(pmd, vma);
+
+	if (!ptl)
+		return;
+	if (pmd_present(*pmd) && !is_huge_zero_pmd(*pmd) &&
+	    folio_test_anon(pmd_folio(*pmd)))
+		folio_mark_dirty(pmd_folio(*pmd));
+	spin_unlock(ptl);
+}
+
+static int dmem_keep_table(pmd_t *pmd, unsigned long addr, unsigned long end,
+			   struct mm_walk *walk)
+{
+	spinlock_t *ptl;	/* of the table */
+	pte_t *pte, *first;
+
+	if (is_swap_pmd(*pmd) || pmd_trans_huge(*pmd)) {
+		dmem_keep_huge(walk->vma, pmd);
+		return 0;
+	}
+	first = pte_offset_map_lock(walk->mm, pmd, addr, &ptl);
+	if (!first)
+		return 0;
+	for (pte = first; addr < end; pte++, addr += PAGE_SIZE)
+		dmem_keep_pte(walk->vma, addr, ptep_get(pte));
+	pte_unmap_unlock(first, ptl);
+	cond_resched();
+	return 0;
+}
+
+static const struct mm_walk_ops dmem_keep_ops = {
+	.pmd_entry	= dmem_keep_table,
+	.walk_lock	= PGWALK_WRLOCK_VERIFY,
+};
+
 /* Share a private range with a child, copy-on-write; both locks held. */
 static int dmem_share(struct mm_struct *dst, struct vm_area_struct *svma,
 		      unsigned long start, unsigned long end)
@@ -873,6 +385,9 @@ static int dmem_share(struct mm_struct *dst, struct vm_area_struct *svma,
 	ret = copy_page_subrange(dvma, svma, start, end);
 	if (ret)
 		ret = DMEM_BROKEN;
+	/* Spaces have no madvise. */
+	if (!ret && !det_mm_is_space(svma->vm_mm))
+		walk_page_range(dst, start, end, &dmem_keep_ops, NULL);
 	/* Somebody has put page cache back since dmem_break_out(). */
 	if (!ret && !vma_is_anonymous(svma) &&
 	    dmem_unbroken(dvma, start, end, false) != end) {
@@ -943,7 +458,7 @@ static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 		ret = DMEM_BROKEN;
 	if (ret && ret != -EAGAIN && ret != -ENOMEM)
 		dmem_forget(c->dst, start, end);
-	mmap_write_unlock(c->dst);
+	dmem_unlock(c->dst);
 	mmap_write_unlock(c->src);
 	return ret;
 }
@@ -1007,7 +522,7 @@ static int dmem_fresh_piece(struct dmem_copy *c, unsigned long start,
 		ret = dmem_map_zeros(c->dst, start + delta, end + delta,
 				     dmem_anon_flags(prot, false));
 	c->changed |= !ret;
-	mmap_write_unlock(c->dst);
+	dmem_unlock(c->dst);
 	if (ret || prot == UINT_MAX)
 		return ret;
 	return dmem_fill(c, start, end);
@@ -1090,8 +605,9 @@ static int dmem_may_replace(struct dmem_copy *c, unsigned long start,
 	int ret = 0;
 
 	c->where = start;
-	if (security_mmap_addr(start))
-		return -EFAULT;
+	ret = dmem_may_map_at(start);
+	if (ret)
+		return ret;
 	if (mmap_read_lock_killable(c->dst))
 		return -EINTR;
 	for_each_vma_range(vmi, vma, end) {

@@ -41,6 +41,8 @@ struct dmem_image {
 	struct mm_struct *mm;
 };
 
+static struct kmem_cache *dmem_image_cache;
+
 static int dmem_snap_vmas(struct mm_struct *mm, struct mm_struct *to)
 {
 	VMA_ITERATOR(vmi, mm, 0);
@@ -74,7 +76,8 @@ static int dmem_snap_vmas(struct mm_struct *mm, struct mm_struct *to)
  */
 struct dmem_image *dmem_snap(struct mm_struct *mm)
 {
-	struct dmem_image *image = kzalloc(sizeof(*image), GFP_KERNEL_ACCOUNT);
+	struct dmem_image *image = kmem_cache_zalloc(dmem_image_cache,
+						     GFP_KERNEL);
 	int ret = -ENOMEM;
 
 	if (!image)
@@ -91,13 +94,13 @@ struct dmem_image *dmem_snap(struct mm_struct *mm)
 	ret = dmem_snap_vmas(mm, image->mm);
 	flush_tlb_mm(mm);
 	mmap_write_unlock(image->mm);
-	mmap_write_unlock(mm);
+	dmem_unlock(mm);
 	if (!ret)
 		return image;
 put:
 	mmput(image->mm);
 free:
-	kfree(image);
+	kmem_cache_free(dmem_image_cache, image);
 	return ERR_PTR(ret);
 }
 
@@ -124,7 +127,7 @@ void dmem_image_put(struct dmem_image *image)
 	if (!image || !refcount_dec_and_test(&image->ref))
 		return;
 	mmput(image->mm);
-	kfree(image);
+	kmem_cache_free(dmem_image_cache, image);
 }
 
 /**
@@ -416,12 +419,6 @@ static unsigned int dmem_look_changed(struct dmem_page *p)
 	return n;
 }
 
-/* A page that was there: poisoned, or its swap cannot be read. */
-static int dmem_machine_error(struct page *page)
-{
-	return PTR_ERR(page) == -EFAULT ? -EOWNERDEAD : PTR_ERR(page);
-}
-
 /* Take the references that @p needs; @addr: the child's, @caller: its. */
 static int dmem_look_page(struct dmem_merge *m, struct dmem_page *p,
 			  unsigned long found, unsigned long base)
@@ -433,13 +430,13 @@ static int dmem_look_page(struct dmem_merge *m, struct dmem_page *p,
 	if (!(found & DMEM_NO_PAGE)) {
 		page = dmem_get_page(m->child, addr, FOLL_FORCE);
 		if (IS_ERR(page))
-			return dmem_machine_error(page);
+			return PTR_ERR(page);
 		p->src = page;
 	}
 	if (!(found & DMEM_NO_SNAP)) {
 		page = dmem_get_page(m->image->mm, addr, FOLL_FORCE);
 		if (IS_ERR(page))
-			return dmem_machine_error(page);
+			return PTR_ERR(page);
 		p->snap = page;
 	}
 	n = dmem_look_changed(p);
@@ -467,7 +464,7 @@ static int dmem_look_page(struct dmem_merge *m, struct dmem_page *p,
  * Writes nothing. Goes on after a conflict, to count them all.
  *
  * Return: 0, also with conflicts; -EFAULT at @m->where, -ENOMEM, -EINTR, or
- * -EOWNERDEAD: the child's memory is being taken away by the OOM reaper.
+ * -EOWNERDEAD: the machine has lost a page, or the OOM reaper takes the child's.
  */
 int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
 		    unsigned long child, unsigned long len, u32 flags)
@@ -521,3 +518,11 @@ void dmem_merge_end(struct dmem_merge *m)
 {
 	dmem_batches_drop(&m->batches);
 }
+
+static int __init dmem_image_init(void)
+{
+	dmem_image_cache = KMEM_CACHE(dmem_image, SLAB_PANIC | SLAB_ACCOUNT |
+				      SLAB_NO_MERGE);
+	return 0;
+}
+core_initcall(dmem_image_init);

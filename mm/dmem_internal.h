@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Memory operations on another task's address space: what COPY (dmem.c) and
- * snapshots and MERGE (dmem_image.c) share.
+ * Memory operations on another task's address space: what COPY (dmem.c), ZERO
+ * and PERM (dmem_map.c), writing bytes (dmem_bytes.c), and snapshots and MERGE
+ * (dmem_image.c) share.
  */
 #ifndef _MM_DMEM_INTERNAL_H
 #define _MM_DMEM_INTERNAL_H
@@ -11,6 +12,11 @@
 #include <linux/mm.h>
 
 #include "dmem_merge.h"
+
+struct dmem_copy;
+
+/* An operation failed half way: the range has been unmapped as a whole. */
+#define DMEM_BROKEN	(-ENOTRECOVERABLE)
 
 /*
  * Pages with references: what is to be written once every page is there.
@@ -43,6 +49,30 @@ struct page *dmem_get_page(struct mm_struct *mm, unsigned long addr,
 			   unsigned int flags);
 struct page *dmem_pin_page(struct mm_struct *mm, unsigned long addr,
 			   unsigned int flags);
+bool dmem_refused(struct vm_area_struct *vma);
+int dmem_look_bytes(struct list_head *batches, struct dmem_copy *c,
+		    unsigned long daddr, unsigned long saddr,
+		    unsigned long len, unsigned int flags);
+
+/*
+ * Mapping, in any mm whose mmap lock is held for write.
+ */
+
+int dmem_unmap(struct mm_struct *mm, unsigned long start, unsigned long end);
+void dmem_forget(struct mm_struct *mm, unsigned long start, unsigned long end);
+vm_flags_t dmem_anon_flags(unsigned int prot, bool noreserve);
+unsigned int dmem_vma_prot(const struct vm_area_struct *vma);
+vm_flags_t dmem_vma_flags(const struct vm_area_struct *vma);
+bool dmem_same_flags(const struct vm_area_struct *vma, vm_flags_t flags);
+struct vm_area_struct *dmem_cover(struct mm_struct *mm, unsigned long start,
+				  unsigned long end);
+int dmem_charge(struct mm_struct *mm, vm_flags_t flags, unsigned long start,
+		unsigned long end);
+void dmem_uncharge(vm_flags_t flags, unsigned long start, unsigned long end);
+int dmem_map_zeros(struct mm_struct *mm, unsigned long start,
+		   unsigned long end, vm_flags_t flags);
+int dmem_may_map_at(unsigned long addr);
+void dmem_unlock(struct mm_struct *mm);
 int dmem_fork_vma(struct mm_struct *mm, struct vm_area_struct *svma,
 		  unsigned long start, unsigned long end, bool wipe,
 		  struct vm_area_struct **vma);

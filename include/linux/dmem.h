@@ -10,7 +10,7 @@
 #define _LINUX_DMEM_H
 
 #include <linux/list.h>
-#include <linux/types.h>
+#include <linux/mm_types.h>
 
 struct mm_struct;
 struct dmem_image;
@@ -46,6 +46,9 @@ int dmem_perm(struct mm_struct *mm, unsigned long addr, unsigned long len,
 	      unsigned int prot, unsigned long *where);
 int dmem_write(struct mm_struct *mm, unsigned long addr, const void *buf,
 	       unsigned int len);
+
+bool dmem_accessible(struct mm_struct *mm, unsigned long addr,
+		     unsigned long len, vm_flags_t need, bool keys);
 
 struct dmem_image *dmem_snap(struct mm_struct *mm);
 struct dmem_image *dmem_image_get(struct dmem_image *image);

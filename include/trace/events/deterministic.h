@@ -106,6 +106,22 @@ TRACE_EVENT(det_merge,
 		  __entry->bytes, __entry->conflicts)
 );
 
+/*
+ * A change of an address space ends, and somebody waits to look at it (or to
+ * change it), such as a reader of /proc/PID/maps.
+ */
+TRACE_EVENT(det_contended,
+	TP_PROTO(const struct mm_struct *mm),
+	TP_ARGS(mm),
+	TP_STRUCT__entry(
+		__field(const struct mm_struct *, mm)
+	),
+	TP_fast_assign(
+		__entry->mm = mm;
+	),
+	TP_printk("mm=%p", __entry->mm)
+);
+
 #endif /* _TRACE_DETERMINISTIC_H */
 
 #include <trace/define_trace.h>

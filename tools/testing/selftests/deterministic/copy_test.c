@@ -667,6 +667,35 @@ TEST_F(copy, swapped_pages)
 	leave_cgroup();
 }
 
+/*
+ * What the caller gave back with MADV_FREE and is still there is the space's:
+ * reclaim takes such pages from an ordinary process.
+ */
+TEST_F(copy, pages_given_back)
+{
+	char *was, *a;
+
+	if (!enter_cgroup())
+		SKIP(return, "no swap space or no cgroup");
+	was = map_rw(LEN);
+	a = map_rw(LEN);
+	memcpy(a, self->arena, LEN);
+	ASSERT_EQ(0, madvise(a, LEN, MADV_FREE));
+	/* From the lists of each CPU to that of pages that may go. */
+	write_file("/proc/sys/vm/compact_memory", "1", 1, 0);
+	ASSERT_EQ(0, put_op(2, 0, op_copy(a, THERE, LEN), NULL));
+	ASSERT_EQ(0, put_op(3, 0, op_copy(a, addr_of(a), LEN), NULL));
+	ASSERT_EQ(0, get_op(3, 0, op_copy(was, addr_of(a), LEN), NULL));
+	munmap(a, LEN);
+	swap_out();
+	EXPECT_TRUE(child_has(3, addr_of(a), was, LEN));
+	EXPECT_TRUE(child_has(2, THERE, was, LEN));
+	EXPECT_EQ(0, memcmp(was, self->arena, LEN));
+	EXPECT_EQ(0, kill_child(2));
+	EXPECT_EQ(0, kill_child(3));
+	leave_cgroup();
+}
+
 /* --- Whole spaces --- */
 
 static int global = 1;

@@ -192,19 +192,26 @@ TEST_F(zero, top_of_memory)
 	EXPECT_EQ(9, child_read(1, USER_END - 1));
 }
 
-TEST_F(zero, too_low)
+/* From now on; without the capability that would allow low addresses. */
+static bool low_is_denied(void)
 {
 	char val[32] = "";
-	struct det_status st;
 	FILE *f = fopen("/proc/sys/vm/mmap_min_addr", "re");
+	bool set = f && fgets(val, sizeof(val), f) && atol(val) >= (long)PAGE;
+
+	if (f)
+		fclose(f);
+	return set && (geteuid() ||
+		       !syscall(__NR_setresuid, 65534, 65534, 65534));
+}
+
+TEST_F(zero, too_low)
+{
+	struct det_status st;
 	long ret;
 
-	if (!f || !fgets(val, sizeof(val), f) || atol(val) < (long)PAGE)
+	if (!low_is_denied())
 		SKIP(return, "low addresses are allowed here");
-	fclose(f);
-	/* Without the capability that would allow it. */
-	if (!geteuid())
-		ASSERT_EQ(0, syscall(__NR_setresuid, 65534, 65534, 65534));
 	ret = put_op(1, 0, op_zero(0, PAGE, PROT_RW), &st);
 	EXPECT_OP_ERR_AT(EFAULT, 0, 0, ret, &st);
 	ret = put_op(1, 0, op_copy(self->a, 0, PAGE), &st);
@@ -212,6 +219,23 @@ TEST_F(zero, too_low)
 	EXPECT_EQ(PROBE_FAULT, child_read(1, 0));
 	ret = get_op(1, 0, op_copy(NULL, THERE, PAGE), &st);
 	EXPECT_OP_ERR_AT(EFAULT, 0, 0, ret, &st);
+}
+
+static long map_page_0(void *arg)
+{
+	return put_op(1, 0, op_zero(0, PAGE, PROT_RW), NULL);
+}
+
+/* vm.mmap_min_addr is the machine's: a space is not shown it. */
+TEST_F(zero, too_low_in_a_space)
+{
+	struct det_status st;
+
+	if (!low_is_denied())
+		SKIP(return, "low addresses are allowed here");
+	ASSERT_EQ(1, spawn(2, DET_START | DET_WAIT, map_page_0, NULL, &st));
+	EXPECT_EQ(DET_KILLED, st.reason) print_status(&st);
+	EXPECT_EQ(0, kill_child(2));
 }
 
 /* Writable and executable, where the caller has given that up. */
