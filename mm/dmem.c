@@ -38,15 +38,6 @@
 #include "internal.h"
 #include "vma.h"
 
-/* Memory that a copy of a whole space leaves out. */
-static bool dmem_left_out(struct vm_area_struct *vma)
-{
-	if (!vma_is_anonymous(vma) && !vma->vm_file)	/* vDSO, uprobes' */
-		return true;
-	return vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_DONTCOPY |
-				VM_DROPPABLE | VM_SHADOW_STACK);
-}
-
 static bool dmem_shared(const struct vm_area_struct *vma)
 {
 	return vma->vm_flags & (VM_SHARED | VM_MAYSHARE);
@@ -397,6 +388,28 @@ static int dmem_share(struct mm_struct *dst, struct vm_area_struct *svma,
 	return ret;
 }
 
+/*
+ * What a COPY will map, in all; the source's lock is held. Shared memory is
+ * mapped by a whole copy only; memory that is filled is fresh.
+ */
+static struct dmem_sum dmem_sum_source(struct dmem_copy *c, unsigned long start,
+				       unsigned long end, bool whole, bool fresh)
+{
+	VMA_ITERATOR(vmi, c->src, start);
+	struct dmem_sum sum = {};
+	struct vm_area_struct *vma;
+	vm_flags_t flags;
+
+	for_each_vma_range(vmi, vma, end) {
+		if (dmem_left_out(vma) || (dmem_shared(vma) && !whole))
+			continue;
+		flags = fresh || dmem_shared(vma) ? dmem_vma_flags(vma) :
+						    dmem_child_flags(vma);
+		dmem_sum_add(&sum, vma, flags, start, end);
+	}
+	return sum;
+}
+
 /* The part of a COPY that remaps whole pages, at the same address. */
 static int dmem_share_range(struct dmem_copy *c, unsigned long start,
 			    unsigned long end, bool whole)
@@ -442,11 +455,16 @@ static int dmem_share_range(struct dmem_copy *c, unsigned long start,
 static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 			     unsigned long end, bool whole)
 {
-	int ret = 0;
+	struct dmem_sum sum;
+	int ret;
 
 	if (mmap_write_lock_killable(c->src))
 		return -EINTR;
 	mmap_write_lock_nested(c->dst, SINGLE_DEPTH_NESTING);
+	sum = dmem_sum_source(c, start, end, whole, false);
+	ret = dmem_room(c->dst, start, end, &sum);
+	if (ret)
+		goto unlock;
 	if (whole)
 		ret = dmem_unmap(c->dst, 0, TASK_SIZE);
 	if (!ret)
@@ -458,6 +476,7 @@ static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 		ret = DMEM_BROKEN;
 	if (ret && ret != -EAGAIN && ret != -ENOMEM)
 		dmem_forget(c->dst, start, end);
+unlock:
 	dmem_unlock(c->dst);
 	mmap_write_unlock(c->src);
 	return ret;
@@ -566,12 +585,33 @@ static int dmem_unless_reaped(struct mm_struct *mm, int ret)
 	return ret;
 }
 
+static int dmem_fresh_room(struct dmem_copy *c, unsigned long start,
+			   unsigned long end)
+{
+	unsigned long delta = c->daddr - c->saddr;
+	struct dmem_sum sum;
+	int ret;
+
+	if (mmap_read_lock_killable(c->src))
+		return -EINTR;
+	sum = dmem_sum_source(c, start, end, false, true);
+	mmap_read_unlock(c->src);
+	if (mmap_read_lock_killable(c->dst))
+		return -EINTR;
+	ret = dmem_room(c->dst, start + delta, end + delta, &sum);
+	mmap_read_unlock(c->dst);
+	return ret;
+}
+
 static int dmem_fresh_unlocked(struct dmem_copy *c, unsigned long start,
 			       unsigned long end)
 {
 	unsigned long delta = c->daddr - c->saddr;
-	int ret = dmem_unless_reaped(c->src, dmem_fresh_range(c, start, end));
+	int ret = dmem_fresh_room(c, start, end);
 
+	if (ret)
+		return ret;
+	ret = dmem_unless_reaped(c->src, dmem_fresh_range(c, start, end));
 	if (!ret || (ret == -ENOMEM && !c->changed))
 		return ret;
 	mmap_write_lock(c->dst);

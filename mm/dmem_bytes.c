@@ -204,6 +204,15 @@ bool dmem_refused(struct vm_area_struct *vma)
 	       userfaultfd_armed(vma);
 }
 
+/* Memory that a copy of a whole space leaves out, and a range has not. */
+bool dmem_left_out(struct vm_area_struct *vma)
+{
+	if (!vma_is_anonymous(vma) && !vma->vm_file)	/* vDSO, uprobes' */
+		return true;
+	return vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_DONTCOPY |
+				VM_DROPPABLE | VM_SHADOW_STACK);
+}
+
 /* Is there such memory in the source? */
 static int dmem_look_source(struct dmem_copy *c, unsigned long addr,
 			    unsigned long len)
@@ -215,7 +224,7 @@ static int dmem_look_source(struct dmem_copy *c, unsigned long addr,
 	if (mmap_read_lock_killable(c->src))
 		return -EINTR;
 	for_each_vma_range(vmi, vma, addr + len) {
-		if (!dmem_refused(vma))
+		if (!dmem_refused(vma) && !dmem_left_out(vma))
 			continue;
 		c->where = max(addr, vma->vm_start);
 		ret = -EOPNOTSUPP;

@@ -220,15 +220,15 @@ static pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr,
 	pgd = pgd_offset(mm, addr);
 	if (pgd_none_or_clear_bad(pgd))
 		return NULL;
-	*next = p4d_addr_end(addr, end);
+	*next = p4d_addr_end(addr, *next);
 	p4d = p4d_offset(pgd, addr);
 	if (p4d_none_or_clear_bad(p4d))
 		return NULL;
-	*next = pud_addr_end(addr, end);
+	*next = pud_addr_end(addr, *next);
 	pud = pud_offset(p4d, addr);
 	if (pud_none_or_clear_bad(pud))
 		return NULL;
-	*next = pmd_addr_end(addr, end);
+	*next = pmd_addr_end(addr, *next);
 	pmd = pmd_offset(pud, addr);
 	return pmd_none(pmdp_get_lockless(pmd)) ? NULL : pmd;
 }

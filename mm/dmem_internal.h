@@ -50,6 +50,7 @@ struct page *dmem_get_page(struct mm_struct *mm, unsigned long addr,
 struct page *dmem_pin_page(struct mm_struct *mm, unsigned long addr,
 			   unsigned int flags);
 bool dmem_refused(struct vm_area_struct *vma);
+bool dmem_left_out(struct vm_area_struct *vma);
 int dmem_look_bytes(struct list_head *batches, struct dmem_copy *c,
 		    unsigned long daddr, unsigned long saddr,
 		    unsigned long len, unsigned int flags);
@@ -66,6 +67,19 @@ vm_flags_t dmem_vma_flags(const struct vm_area_struct *vma);
 bool dmem_same_flags(const struct vm_area_struct *vma, vm_flags_t flags);
 struct vm_area_struct *dmem_cover(struct mm_struct *mm, unsigned long start,
 				  unsigned long end);
+
+/* What mappings count against the limits of an address space. */
+struct dmem_sum {
+	int vmas;
+	unsigned long pages;
+	unsigned long data;		/* writable */
+	unsigned long accounted;	/* against overcommit */
+};
+
+void dmem_sum_add(struct dmem_sum *sum, const struct vm_area_struct *vma,
+		  vm_flags_t flags, unsigned long start, unsigned long end);
+int dmem_room(struct mm_struct *mm, unsigned long start, unsigned long end,
+	      const struct dmem_sum *sum);
 int dmem_charge(struct mm_struct *mm, vm_flags_t flags, unsigned long start,
 		unsigned long end);
 void dmem_uncharge(vm_flags_t flags, unsigned long start, unsigned long end);

@@ -99,22 +99,84 @@ struct vm_area_struct *dmem_cover(struct mm_struct *mm,
 	return vma && vma->vm_end >= end ? vma : NULL;
 }
 
+/* Count the part of a VMA that lies in a range, as if it had these flags. */
+void dmem_sum_add(struct dmem_sum *sum, const struct vm_area_struct *vma,
+		  vm_flags_t flags, unsigned long start, unsigned long end)
+{
+	unsigned long pages = (min(end, vma->vm_end) -
+			       max(start, vma->vm_start)) >> PAGE_SHIFT;
+
+	sum->vmas++;
+	sum->pages += pages;
+	if (flags & VM_WRITE)
+		sum->data += pages;
+	if (flags & VM_ACCOUNT)
+		sum->accounted += pages;
+}
+
+/* What goes if a range is unmapped; a VMA that is cut in two makes one more. */
+static struct dmem_sum dmem_sum_range(struct mm_struct *mm, unsigned long start,
+				      unsigned long end)
+{
+	VMA_ITERATOR(vmi, mm, start);
+	struct dmem_sum sum = {};
+	struct vm_area_struct *vma;
+
+	for_each_vma_range(vmi, vma, end) {
+		dmem_sum_add(&sum, vma, vma->vm_flags, start, end);
+		sum.vmas -= vma->vm_start < start;
+		sum.vmas -= vma->vm_end > end;
+	}
+	return sum;
+}
+
+/**
+ * dmem_room - do the limits allow what is to replace a range?
+ * @mm: whose
+ * @start: first address
+ * @end: behind the last one
+ * @sum: what will be mapped there, in all
+ *
+ * Looked at before anything is unmapped. mmap lock held, for read at least.
+ *
+ * Return: 0 or -ENOMEM: number of mappings, RLIMIT_AS, RLIMIT_DATA, overcommit.
+ */
+int dmem_room(struct mm_struct *mm, unsigned long start, unsigned long end,
+	      const struct dmem_sum *sum)
+{
+	struct dmem_sum old = dmem_sum_range(mm, start, end);
+	unsigned long more;
+
+	if (mm->map_count - old.vmas + sum->vmas > sysctl_max_map_count)
+		return -ENOMEM;
+	if (sum->pages > old.pages &&
+	    !may_expand_vm(mm, 0, sum->pages - old.pages))
+		return -ENOMEM;
+	if (sum->data > old.data &&
+	    !may_expand_vm(mm, VM_WRITE, sum->data - old.data))
+		return -ENOMEM;
+	if (sum->accounted <= old.accounted)
+		return 0;
+	more = sum->accounted - old.accounted;
+	if (security_vm_enough_memory_mm(mm, more))
+		return -ENOMEM;
+	/* Only asked: each mapping is charged when it is made. */
+	vm_unacct_memory(more);
+	return 0;
+}
+
 /*
- * The limits on a mapping that will replace what is there, looked at before
+ * The limits on one mapping that will replace what is there, looked at before
  * anything is unmapped; dmem_uncharge() if it does not come about.
  */
 int dmem_charge(struct mm_struct *mm, vm_flags_t flags,
 		unsigned long start, unsigned long end)
 {
-	VMA_ITERATOR(vmi, mm, start);
-	unsigned long pages = (end - start) >> PAGE_SHIFT, more = pages;
-	struct vm_area_struct *vma;
+	struct dmem_sum old = dmem_sum_range(mm, start, end);
+	unsigned long pages = (end - start) >> PAGE_SHIFT;
 
-	for_each_vma_range(vmi, vma, end)
-		more -= (min(end, vma->vm_end) - max(start, vma->vm_start)) >>
-			PAGE_SHIFT;
-	if (mm->map_count >= sysctl_max_map_count ||
-	    !may_expand_vm(mm, flags, more))
+	if (mm->map_count - old.vmas + 1 > sysctl_max_map_count ||
+	    !may_expand_vm(mm, flags, pages - old.pages))
 		return -ENOMEM;
 	if (flags & VM_ACCOUNT && security_vm_enough_memory_mm(mm, pages))
 		return -ENOMEM;

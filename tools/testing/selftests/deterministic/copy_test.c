@@ -971,17 +971,18 @@ TEST_F(copy, userfaultfd_is_refused)
 /* The kernel's clock, which changes under a child's eyes, is not to be had. */
 TEST_F(copy, kernel_pages_by_range)
 {
+	struct det_status st;
 	__u64 start, end;
 	long ret;
 
 	if (!find_map(getpid(), "[vvar", &start, &end))
 		SKIP(return, "no vvar");
-	ret = put_op(1, 0, op_copy((void *)start, THERE, PAGE), NULL);
-	EXPECT_TRUE(ret == 0 || ret == -EOPNOTSUPP || ret == -EFAULT);
+	ret = put_op(1, 0, op_copy((void *)start, THERE, PAGE), &st);
+	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, start, ret, &st);
 	EXPECT_EQ(PROBE_FAULT, child_read(1, THERE));
 	ASSERT_EQ(0, put_op(1, 0, op_zero(THERE, PAGE, PROT_RW), NULL));
-	ret = put_op(1, 0, op_copy((void *)start, THERE + 1, 16), NULL);
-	EXPECT_TRUE(ret == -EOPNOTSUPP || ret == -EFAULT);
+	ret = put_op(1, 0, op_copy((void *)start, THERE + 1, 16), &st);
+	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, start, ret, &st);
 }
 
 /* Each mistake on its own, between two operations that are in order. */
