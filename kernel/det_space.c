@@ -191,6 +191,12 @@ void det_park(const struct det_stop *why)
 			break;
 		if (fatal_signal_pending(current))
 			break;
+		/* The freezer came before we slept: it would wait for ever. */
+		if (freezing(current)) {
+			__set_current_state(TASK_RUNNING);
+			try_to_freeze();
+			continue;
+		}
 		schedule();
 	}
 	__set_current_state(TASK_RUNNING);
@@ -649,6 +655,22 @@ static int det_has_stopped(struct det_space *sp)
 }
 
 /*
+ * A space that has waited counts as frozen. If its cgroup is, it does no more of
+ * its call until it is thawed.
+ */
+static void det_stay_frozen(void)
+{
+	while (READ_ONCE(current->jobctl) & JOBCTL_TRAP_FREEZE &&
+	       !fatal_signal_pending(current)) {
+		set_current_state(TASK_KILLABLE | TASK_NOLOAD | TASK_FREEZABLE);
+		/* cgroup_freeze_task() clears it, then wakes. */
+		if (READ_ONCE(current->jobctl) & JOBCTL_TRAP_FREEZE)
+			schedule();
+		__set_current_state(TASK_RUNNING);
+	}
+}
+
+/*
  * Wait for a child until @done is not 0: as any wait for a master; to the
  * death for a space, which counts as frozen meanwhile, as a waiting vfork does.
  */
@@ -668,6 +690,7 @@ static int det_wait(struct det_space *sp, int (*done)(struct det_space *sp))
 	ret = ___wait_event(sp->wq, (got = done(sp)),
 			    (TASK_KILLABLE | TASK_NOLOAD | TASK_FREEZABLE),
 			    0, 0, schedule());
+	det_stay_frozen();
 	cgroup_leave_frozen(false);
 	return ret ?: got;
 }

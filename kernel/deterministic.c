@@ -189,19 +189,19 @@ static bool det_overlap(const struct det_op *op)
 }
 
 /*
- * Would two MERGEs of one call write different bytes to one place? Neither is
- * the other's conflict: both are looked at before any is written.
+ * Do two MERGEs of one call write to one place? Both are looked at before any is
+ * written: what one has written would be the other's conflict then.
  */
 static bool det_merges_clash(const struct det_op *ops, u32 i)
 {
 	const struct det_op *a = &ops[i], *b;
 
-	if (a->op != DET_MERGE)
+	if (a->op != DET_MERGE || !a->len)
 		return false;
 	for (b = ops; b < a; b++)
-		if (b->op == DET_MERGE && a->caller < b->caller + b->len &&
-		    b->caller < a->caller + a->len &&
-		    a->caller - a->child != b->caller - b->child)
+		if (b->op == DET_MERGE && b->len &&
+		    a->caller < b->caller + b->len &&
+		    b->caller < a->caller + a->len)
 			return true;
 	return false;
 }

@@ -267,43 +267,62 @@ static bool dmem_same_huge(pmd_t a, pmd_t b)
 }
 
 /*
- * Compare up to 2 MiB. The child's entries are read under their lock: what
- * they name then cannot be another page under the same number. The image's
- * are read without: a difference is only a hint, and the bytes decide. False
- * if a table has changed meanwhile: look again.
+ * Compare up to 2 MiB under the lock of the child's entries: what they name then
+ * cannot be another page under the same number. The image's are read without:
+ * its PTEs after the child's, its PMD again at the end. If both name one page at
+ * one time they are equal; a difference is only a hint, and the bytes decide.
+ * False if something has changed meanwhile: look again.
  */
-static bool dmem_scan_pmd(struct dmem_scan *s, pmd_t *cpmd, pmd_t *ipmd,
-			  unsigned long end)
+static bool dmem_scan_locked(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
+			     pmd_t *ipmd, unsigned long end)
 {
-	pmd_t cval = cpmd ? pmdp_get_lockless(cpmd) : __pmd(0);
 	pmd_t ival = ipmd ? pmdp_get_lockless(ipmd) : __pmd(0);
-	pte_t *cpte, *ipte = NULL;
-	bool done = true;
-	spinlock_t *ptl;	/* of the child's table */
+	unsigned long addr = s->addr;
+	unsigned int nr = s->nr;
+	pte_t *ipte = NULL;
 
-	if (cpmd && !pmd_same(cval, pmdp_get_lockless(cpmd)))
-		return false;
-	if (dmem_same_huge(cval, ival)) {
-		s->addr = end;
-		return true;
-	}
 	if (dmem_is_table(ival)) {
 		ipte = pte_offset_map(ipmd, s->addr);
 		if (!ipte)
 			return false;
 	}
-	if (!dmem_is_table(cval)) {
-		dmem_scan_ptes(s, cval, NULL, ival, ipte, end);
-	} else {
-		cpte = pte_offset_map_lock(s->mm, cpmd, s->addr, &ptl);
-		if (cpte) {
-			dmem_scan_ptes(s, cval, cpte, ival, ipte, end);
-			pte_unmap_unlock(cpte, ptl);
-		}
-		done = cpte;
-	}
+	if (!cpte && dmem_same_huge(cval, ival))
+		s->addr = end;
+	else
+		dmem_scan_ptes(s, cval, cpte, ival, ipte, end);
 	if (ipte)
 		pte_unmap(ipte);
+	if (ipmd && !pmd_same(ival, pmdp_get_lockless(ipmd))) {
+		s->addr = addr;
+		s->nr = nr;
+		return false;
+	}
+	return true;
+}
+
+/* Take the lock of the child's entries, whatever they are. */
+static bool dmem_scan_pmd(struct dmem_scan *s, pmd_t *cpmd, pmd_t *ipmd,
+			  unsigned long end)
+{
+	pmd_t cval = cpmd ? pmdp_get_lockless(cpmd) : __pmd(0);
+	bool done = false;
+	spinlock_t *ptl;
+	pte_t *cpte;
+
+	if (pmd_none(cval))
+		return dmem_scan_locked(s, cval, NULL, ipmd, end);
+	if (dmem_is_table(cval)) {
+		cpte = pte_offset_map_lock(s->mm, cpmd, s->addr, &ptl);
+		if (!cpte)
+			return false;
+		done = dmem_scan_locked(s, cval, cpte, ipmd, end);
+		pte_unmap_unlock(cpte, ptl);
+		return done;
+	}
+	ptl = pmd_lock(s->mm, cpmd);
+	if (pmd_same(cval, *cpmd))
+		done = dmem_scan_locked(s, cval, NULL, ipmd, end);
+	spin_unlock(ptl);
 	return done;
 }
 
