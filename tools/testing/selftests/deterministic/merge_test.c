@@ -629,6 +629,27 @@ TEST_F(merge, transaction_among_others)
 	EXPECT_EQ(self->orig[0], self->a[0]);
 }
 
+/* What one of them has written would be the other's conflict. */
+TEST_F(merge, overlapping)
+{
+	struct det_op ops[] = {
+		op_merge(self->a + 8, 1, 0),
+		op_merge(self->a + 8, 8, DET_MERGE_GRANULE_8),
+		op_merge(self->a + 12, 0, 0),
+	};
+
+	child_flips(self->a, self->orig, 8, 2);
+	EXPECT_EQ(-EINVAL, merge_ops(self->ranges, MAX_RANGES, ops, 2,
+				     &self->st));
+	EXPECT_EQ(1, self->st.op);
+	EXPECT_EQ(0, memcmp(self->a, self->orig, LEN));
+	/* Side by side, and of no length, is not overlapping. */
+	ops[1] = op_merge(self->a + 9, 7, DET_MERGE_GRANULE_8);
+	EXPECT_EQ(0, merge_ops(self->ranges, MAX_RANGES, ops, 3, &self->st));
+	EXPECT_EQ((char)(self->orig[8] ^ 0x55), self->a[8]);
+	EXPECT_EQ((char)(self->orig[9] ^ 0x55), self->a[9]);
+}
+
 /* --- Memory that is not there, or not writable --- */
 
 static void check_no_write(struct __test_metadata *_metadata, char *a,
