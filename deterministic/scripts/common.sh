@@ -16,6 +16,9 @@ export LC_ALL
 # The caller's make passes -j, variables and its job server in the environment;
 # none of them is meant for the kernel's make.
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS KBUILD_OUTPUT O CDPATH
+# Nor is what the user has set for other builds.
+unset ARCH SUBARCH CROSS_COMPILE LLVM LLVM_IAS V W C M KCFLAGS KAFLAGS KCPPFLAGS \
+	CC HOSTCC HOSTCFLAGS HOSTLDFLAGS CFLAGS CPPFLAGS LDFLAGS LDLIBS
 
 ROOT=$(cd "$ROOT" && pwd -P)
 SCRIPTS=$ROOT/deterministic/scripts
@@ -89,7 +92,8 @@ ticker() {
 	if [ -t 1 ]; then
 		(
 			trap 'exit 0' TERM
-			while sleep 1; do
+			# A Ctrl-C ends the script, and not what it has in the background.
+			while sleep 1 && kill -0 $$ 2>/dev/null; do
 				printf '\r  %-44s %6s  %s' "$1" "$(elapsed $(($(now) - ticker_start)))" "$2"
 			done
 		) 9>&- &
@@ -131,10 +135,18 @@ timed() {
 	fi
 }
 
+# Where the disk is full, the log may have had no room to say so.
+check_full() {
+	if grep -qsE 'No space left on device|Disk quota exceeded|enough free space' "$log" || [ "$(free_mib)" -lt 16 ]; then
+		die "$text failed: the disk is full, of $B or of ${TMPDIR:-/tmp}: free some space and try again; the log: $log"
+	fi
+}
+
 # A step that should not fail: if it does, the end of its log is shown.
 step() {
 	timed "$@"
 	[ "$rc" -ne 0 ] || return 0
+	check_full
 	say "--- last lines of ${log#"$ROOT/"}:"
 	tail -n 15 "$log"
 	die "$text failed (status $rc); the whole log: $log"
@@ -145,7 +157,15 @@ quietly() {
 	advice=$1
 	shift
 	timed "$@"
-	[ "$rc" -eq 0 ] || die "$text did not work: $advice; what was said is in $log"
+	[ "$rc" -ne 0 ] || return 0
+	check_full
+	die "$text did not work: $advice; what was said is in $log"
+}
+
+# The second in which a file of a folder was written last. What a kill has cut off
+# was written then, or just before.
+last_write() {
+	find "$1" -type f -printf '%T@\n' | sort -n | sed -n '$s/\..*//p'
 }
 
 # Free space in MiB where build/ is.

@@ -13,6 +13,9 @@ ROOT=${ROOT:-$(dirname "$0")/../..}
 purpose=${1:-test}
 SOURCE_PACKAGE=linux-source-6.12
 NETWORK="is there a network? Then try again"
+sudo='sudo '
+[ "$(id -u)" -ne 0 ] || sudo=
+allowed=
 
 # tool, Debian's package, from which purpose on it is needed
 NEEDED="
@@ -92,10 +95,10 @@ known_to_apt() {
 	done
 }
 
-# The size of what apt-get would download, in words: apt_size PACKAGE...
+# The size of what apt-get would download, where it knows: apt_size PACKAGE...
 apt_size() {
 	apt-get install --no-install-recommends --print-uris -qq -y "$@" 2>/dev/null |
-		awk '$3 ~ /^[0-9]+$/ { n += $3 } END { printf "%.1f MB", n / 1e6 }'
+		awk '$3 ~ /^[0-9]+$/ { n += $3 } END { if (n) printf " (%.1f MB)", n / 1e6 }'
 }
 
 # Run apt-get as root, with sudo if we are not.
@@ -115,18 +118,43 @@ ask() {
 	'' | y* | Y*) ;;
 	*) return 1 ;;
 	esac
-	sudo -v
+	sudo apt-get --version >/dev/null
 }
 
+# Asked once: may_install WHAT
 may_install() {
-	[ "$(id -u)" -ne 0 ] || return 0
-	if [ -n "${YES:-}" ]; then
-		command -v sudo >/dev/null
+	[ -z "$allowed" ] || return 0
+	if [ "$(id -u)" -eq 0 ]; then
+		:
+	elif [ -n "${YES:-}" ]; then
+		# A password can be typed on a terminal only.
+		command -v sudo >/dev/null || return 1
+		if [ -t 0 ]; then
+			sudo apt-get --version >/dev/null || return 1
+		else
+			sudo -n apt-get --version >/dev/null 2>&1 || return 1
+		fi
 	elif [ -t 0 ] && [ -t 1 ]; then
-		ask "Missing: $1. Install with sudo apt-get?"
+		ask "Missing: $1. Install with sudo apt-get?" || return 1
 	else
 		return 1
 	fi
+	allowed=1
+}
+
+update() {
+	quietly "$NETWORK" apt-update "fetching the package lists" as_root apt-get update
+}
+
+# An installation that was killed is ended first. Old package lists name files
+# that are gone. Another apt-get, such as that of a killed make, is waited for.
+install_now() {
+	if [ -n "$(ls -A /var/lib/dpkg/updates 2>/dev/null)" ]; then
+		as_root dpkg --configure -a || return
+	fi
+	set -- as_root apt-get -o DPkg::Lock::Timeout=600 install --no-install-recommends -y "$@"
+	"$@" && return
+	as_root apt-get update && "$@"
 }
 
 # "apt-get" may be there and useless: in a name space without the real root.
@@ -137,27 +165,30 @@ install_packages() {
 	tools=$(printf '%s\n' "$list" | column 1)
 	command -v apt-get >/dev/null ||
 		die "these tools are missing: $tools. Install them with your system's package manager (Debian's names: $packages)"
-	sudo=
-	[ "$(id -u)" -eq 0 ] || sudo='sudo '
 	command="${sudo}apt-get update && ${sudo}apt-get install --no-install-recommends -y $packages"
-	may_install "$packages" || die "missing: $packages. Type: $command"
 	# shellcheck disable=SC2086 # words
-	known_to_apt $packages ||
-		quietly "$NETWORK" apt-update "fetching the package lists" as_root apt-get update
+	may_install "$packages$(apt_size $packages)" || die "missing: $packages. Type: $command"
 	# shellcheck disable=SC2086 # words
-	quietly "$NETWORK" apt-install "installing $packages ($(apt_size $packages))" \
-		as_root apt-get install --no-install-recommends -y $packages
+	known_to_apt $packages || update
+	# shellcheck disable=SC2086 # words
+	quietly "$NETWORK" apt-install "installing $packages$(apt_size $packages)" install_now $packages
 	list=$(missing)
 	[ -z "$list" ] ||
 		die "still missing after the installation: $(printf '%s\n' "$list" | column 1)"
 }
 
+download_once() {
+	rm -rf "$B/dl/partial"
+	mkdir -p "$B/dl/partial" &&
+		(cd "$B/dl/partial" && apt-get -o APT::Sandbox::User="$(id -un)" download "$SOURCE_PACKAGE") &&
+		mv "$B"/dl/partial/*.deb "$B/dl/" &&
+		rm -rf "$B/dl/partial"
+}
+
+# Old package lists name a file that is gone.
 download_source() {
-	rm -rf "$B/dl/partial"
-	mkdir -p "$B/dl/partial"
-	(cd "$B/dl/partial" && apt-get -o APT::Sandbox::User="$(id -un)" download "$SOURCE_PACKAGE")
-	mv "$B"/dl/partial/*.deb "$B/dl/"
-	rm -rf "$B/dl/partial"
+	download_once && return
+	[ -n "$allowed" ] && as_root apt-get update && download_once
 }
 
 source_size() {
@@ -172,12 +203,15 @@ fetch_source() {
 		die "the kernel source is missing: name a Linux 6.12 tree or tarball (from kernel.org) with KSRC="
 	if ! known_to_apt "$SOURCE_PACKAGE"; then
 		may_install "the package lists" ||
-			die "apt does not know $SOURCE_PACKAGE. Type: apt-get update; or name a Linux 6.12 source with KSRC="
-		quietly "$NETWORK" apt-update "fetching the package lists" as_root apt-get update
+			die "apt does not know $SOURCE_PACKAGE. Type: ${sudo}apt-get update; or name a Linux 6.12 source with KSRC="
+		update
 		known_to_apt "$SOURCE_PACKAGE" ||
 			die "this system's package sources do not have $SOURCE_PACKAGE (Debian 12: add bookworm-security or bookworm-backports), or name a Linux 6.12 source with KSRC="
 	fi
-	quietly "$NETWORK" download "downloading the kernel source ($(source_size))" download_source
+	[ "$(id -u)" -ne 0 ] || allowed=1
+	advice=$NETWORK
+	[ -n "$allowed" ] || advice="is there a network? Then type ${sudo}apt-get update, and try again"
+	quietly "$advice" download "downloading the kernel source ($(source_size))" download_source
 }
 
 # Once everything was there, only what a later call needs is looked at.
@@ -188,5 +222,7 @@ need_build_space() {
 }
 
 need_build_space
+# Two makes do not download the same; on a foreign system flock may be missing.
+! here flock || lock fetch
 install_packages
 fetch_source

@@ -12,6 +12,10 @@ ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
 
 W=$B/host
+# What an ordinary user can reach, wherever build/ lies.
+N=$(mktemp -d)
+trap 'rm -rf "$N"' EXIT
+trap 'exit 130' INT TERM HUP
 NR=0
 FAILURES=0
 
@@ -65,7 +69,17 @@ copy() {
 	(cd "$ROOT" && tar cf - --exclude=./build --exclude=./.git .) | tar xf - -C "$1"
 }
 
-# A tarball with the version's Makefile and the files that the patches touch.
+# wait_until COMMAND...: at most two minutes
+wait_until() {
+	for _ in $(seq 2400); do
+		! "$@" 2>/dev/null || return 0
+		sleep 0.05
+	done
+	return 1
+}
+
+# A tarball with the version's Makefile and the files that the patches touch. Its
+# kernel is built at once, never (STAND_IN=slow), or until the disk is full.
 small_source() {
 	rm -rf "$W/small"
 	mkdir -p "$W/small/linux/include"
@@ -74,7 +88,19 @@ small_source() {
 		mkdir -p "$W/small/linux/${f%/*}"
 		cp "$B/orig/$f" "$W/small/linux/$f"
 	done <"$B/state/touched"
-	printf 'VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 0\nmrproper:\n' >"$W/small/linux/Makefile"
+	cat >"$W/small/linux/Makefile" <<'END'
+VERSION = 6
+PATCHLEVEL = 12
+SUBLEVEL = 0
+mrproper:
+allnoconfig:
+	cp $(KCONFIG_ALLCONFIG) $(O)/.config
+bzImage:
+	test "$$STAND_IN" != slow || sleep 600
+	test "$$STAND_IN" != full || cat /dev/zero >$(O)/big
+	mkdir -p $(O)/arch/x86/boot
+	echo built >$(O)/arch/x86/boot/bzImage
+END
 	tar cJf "$W/small.tar.xz" -C "$W/small" linux
 	sed 's/^PATCHLEVEL = .*/PATCHLEVEL = 6/' "$W/small/linux/Makefile" >"$W/small/Makefile"
 	cp -r "$W/small/linux" "$W/wrong"
@@ -85,11 +111,11 @@ small_source() {
 
 # All tools but one: a folder of links for PATH.
 path_without() {
-	rm -rf "$W/path"
-	mkdir -p "$W/path"
+	rm -rf "$N/path"
+	mkdir -p "$N/path"
 	for d in /bin /usr/bin /sbin /usr/sbin /usr/local/bin; do
 		[ -d "$d" ] || continue
-		find "$d" -maxdepth 1 ! -type d ! -name "$1" -exec ln -sf -t "$W/path" {} + 2>/dev/null || :
+		find "$d" -maxdepth 1 ! -type d ! -name "$1" -exec ln -sf -t "$N/path" {} + 2>/dev/null || :
 	done
 }
 
@@ -120,24 +146,82 @@ mistakes() {
 	works "and the next try goes on" m tree KSRC="$W/small.tar.xz"
 }
 
-# Nobody without a terminal and without YES=1.
-as_nobody() {
+# For an ordinary user: a copy that is his, the program that makes a kernel in it
+# as he would, and stand-ins for what he would install with. Their package lists
+# know of the kernel source after an update only; flex is missing at first.
+ordinary_user() {
+	rm -rf "${N:?}"/*
+	copy "$N/copy"
+	mkdir -p "$N/bin" "$N/state"
+	path_without flex
+	cp "$W/small.tar.xz" "$N/"
+	stand_ins
+	user='' hide=''
 	if [ "$(id -u)" -eq 0 ]; then
-		setpriv --reuid=65534 --regid=65534 --clear-groups env HOME="$W" "$@"
-	else
-		"$@"
+		chmod 711 "$N"
+		chown -R 65534:65534 "$N/copy" "$N/state" "$N/path"
+		user='setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all'
 	fi
+	if [ -f /usr/src/linux-source-6.12.tar.xz ]; then
+		hide="unshare -m sh -c 'mount -t tmpfs none /usr/src && exec \"\$@\"' sh"
+	fi
+	cat >"$N/make" <<END
+#!/bin/sh
+exec $hide $user env -u KSRC -u YES HOME="$N/state" PATH="$N/bin:$N/path" \\
+	make -C "$N/copy" --no-print-directory kernel "\$@"
+END
+	chmod +x "$N/make"
+}
+
+# The source of an installed package can not always be hidden.
+downloads_here() {
+	[ -n "$(command -v dpkg-deb)" ] || return 1
+	[ -z "$hide" ] || unshare -m true 2>/dev/null
+}
+
+stand_ins() {
+	cat >"$N/bin/sudo" <<END
+#!/bin/sh
+echo "\$*" >>"$N/state/sudo"
+[ "\$1" != -n ] || shift
+exec "\$@"
+END
+	cat >"$N/bin/apt-cache" <<END
+#!/bin/sh
+case "\$*" in
+*linux-source*) [ -e "$N/state/lists" ] || exit 0 ;;
+esac
+printf 'Package: some\nSize: 153000000\n'
+END
+	cat >"$N/bin/apt-get" <<END
+#!/bin/sh
+case "\$*" in
+*--print-uris*) echo "'http://localhost/flex.deb' flex.deb 1500000 SHA256:0" ;;
+*update*) : >"$N/state/lists" ;;
+*install*) ln -sf "$(command -v flex)" "$N/path/flex" ;;
+*download*)
+	head -c 1000 "$N/source.deb" >linux-source-6.12_1_all.deb
+	[ ! -e "$N/state/slow" ] || sleep 2
+	cp "$N/source.deb" linux-source-6.12_1_all.deb
+	;;
+esac
+END
+	chmod +x "$N"/bin/*
+	mkdir -p "$W/deb/usr/src" "$W/deb/DEBIAN"
+	cp "$W/small.tar.xz" "$W/deb/usr/src/linux-source-6.12.tar.xz"
+	printf 'Package: linux-source-6.12\nVersion: 1\nArchitecture: all\nMaintainer: none\nDescription: none\n' \
+		>"$W/deb/DEBIAN/control"
+	dpkg-deb --root-owner-group -b "$W/deb" "$N/source.deb" >/dev/null
 }
 
 missing_tools() {
-	path_without flex
-	chmod -R a+rwX "$W/copy"
+	ordinary_user
 	refuse "a missing package, no terminal" 'missing: flex. Type: sudo apt-get update' \
-		as_nobody env PATH="$W/path" YES='' make -C "$W/copy" --no-print-directory kernel
+		"$N/make"
 	path_without 'apt-get'
-	rm -f "$W/path/bison"
+	rm -f "$N/path/bison"
 	refuse "a missing tool on another distribution" 'these tools are missing: bison' \
-		env PATH="$W/path" make -C "$W/copy" --no-print-directory kernel KSRC="$W/small.tar.xz"
+		env PATH="$N/path" make -C "$W/copy" --no-print-directory kernel KSRC="$W/small.tar.xz"
 }
 
 # In name spaces of its own: without a network, with a small disk.
@@ -148,11 +232,11 @@ without_network() {
 	fi
 	# Where flex is installed, apt-get would find nothing to fetch.
 	path_without flex
-	rm -f "$W/path/apt-get"
-	printf '#!/bin/sh\necho "Temporary failure resolving" >&2\nexit 100\n' >"$W/path/apt-get"
-	chmod +x "$W/path/apt-get"
+	rm -f "$N/path/apt-get"
+	printf '#!/bin/sh\necho "Temporary failure resolving" >&2\nexit 100\n' >"$N/path/apt-get"
+	chmod +x "$N/path/apt-get"
 	refuse "no network, and a package is missing" 'did not work: is there a network' \
-		env PATH="$W/path" unshare -rn make -C "$W/copy" --no-print-directory kernel
+		env PATH="$N/path" unshare -rn make -C "$W/copy" --no-print-directory kernel
 	if [ -f /usr/src/linux-source-6.12.tar.xz ]; then
 		works "no network, and nothing is missing" \
 			unshare -rn make -C "$W/copy" --no-print-directory fetch
@@ -239,13 +323,199 @@ space_in_path() {
 	rm -rf "$W/a b:c" "$W/cache"
 }
 
+# on_terminal KEYS PATTERN COMMAND: types KEYS once PATTERN is on the screen. In the
+# foreground: what a shell starts in the background ignores a Ctrl-C.
+on_terminal() {
+	rm -f "$W/ended" "$W/screen"
+	rc=0
+	{
+		wait_until grep -aqE "$2" "$W/screen" || :
+		# shellcheck disable=SC2059 # escapes
+		printf "$1"
+		wait_until [ -e "$W/ended" ] || :
+	} | {
+		timeout -k 1 200 script -qefc "$3" "$W/screen" >/dev/null 2>&1 || rc=$?
+		: >"$W/ended"
+		exit $rc
+	} || rc=$?
+	tr -d '\r' <"$W/screen" >"$W/said"
+}
+
+# said NAME PATTERN N: so many lines of the screen match.
+said() {
+	rc=0
+	[ "$(grep -acE "$2" "$W/said")" -eq "$3" ] || rc=1
+	result $rc "$1"
+}
+
+question() {
+	ordinary_user
+	if ! downloads_here; then
+		skip "a question on a terminal" "nothing would be downloaded here"
+		return
+	fi
+	on_terminal 'n\n' 'Y/n' "$N/make"
+	said "a question on a terminal, with the size: no" 'Missing: flex \(1.5 MB\). Install' 1
+	said "then the command is said" '^error: missing: flex. Type: sudo apt-get update && sudo' 1
+	said "and the status is an error" '^make: \*\*\* ' 1
+	on_terminal 'y\n' 'Y/n' "$N/make"
+	result $rc "a question on a terminal: yes"
+	said "asked once, though the package lists are old as well" 'Y/n' 1
+	said "the size of the download is said" 'downloading the kernel source \(153 MB\)' 1
+	ordinary_user
+	works "YES=1: no question" "$N/make" YES=1
+	said "what was installed is named" 'installing flex \(1.5 MB\)' 1
+	ordinary_user
+	rm "$N/bin/sudo" "$N/path/sudo" 2>/dev/null || :
+	refuse "YES=1 without sudo" 'missing: flex. Type: ' "$N/make" YES=1
+}
+
+# killed GROUP CONDITION COMMAND...: by SIGKILL once the condition is met; GROUP is
+# "-" for all of it, "" for the first process alone.
+killed() {
+	group=$1
+	condition=$2
+	shift 2
+	setsid "$@" >"$W/said" 2>&1 </dev/null &
+	pid=$!
+	wait_until eval "$condition" || result 1 "in two minutes: $condition"
+	kill -s KILL -- "$group$pid"
+	wait $pid 2>/dev/null || :
+}
+
+killed_download() {
+	ordinary_user
+	if ! downloads_here; then
+		skip "a killed download" "nothing would be downloaded here"
+		return
+	fi
+	for group in - ''; do
+		rm -rf "$N/copy/build"
+		: >"$N/state/slow"
+		killed "$group" "[ -s $N/copy/build/dl/partial/*.deb ]" "$N/make" YES=1
+		rm "$N/state/slow"
+		rc=0
+		[ -z "$(find "$N/copy/build/dl" -maxdepth 1 -name '*.deb')" ] || rc=1
+		result $rc "a killed download${group:+ and all its processes} leaves nothing that looks whole"
+		works "the next try goes on" "$N/make" YES=1
+		rc=0
+		cmp "$N/copy/build/dl/linux-source-6.12_1_all.deb" "$N/source.deb" >"$W/said" 2>&1 || rc=1
+		result $rc "and has all of it"
+	done
+	head -c 1000 "$N/source.deb" >"$N/copy/build/dl/linux-source-6.12_1_all.deb"
+	refuse "a download that was damaged later" 'it is not whole: remove it and try again' "$N/make"
+}
+
+# Nothing goes on behind a Ctrl-C, such as the clock of the step.
+ctrl_c() {
+	if [ -z "$(command -v script)" ]; then
+		skip "Ctrl-C" "script is missing"
+		return
+	fi
+	rm -rf "$W/copy/build"
+	on_terminal '\003' 'building the plain kernel +0:0[2-9]' "trap : INT; stty -g >$W/before
+		STAND_IN=slow make -C $W/copy --no-print-directory kernel KSRC=$W/small.tar.xz || rc=\$?
+		echo; echo status \$rc; stty -g >$W/after; sleep 1.5; echo end"
+	said "Ctrl-C ends a long step" '^status [^0]' 1
+	rc=0
+	[ "$(sed '1,/^status/d; /^Script/d; /^$/d' "$W/said")" = end ] || rc=1
+	result $rc "and all of it"
+	rc=0
+	cmp "$W/before" "$W/after" >"$W/said" 2>&1 || rc=1
+	result $rc "the terminal is as it was"
+	works "the next try goes on" m kernel KSRC="$W/small.tar.xz"
+	said "and waits for nobody" 'waiting for' 0
+}
+
+# df promises much until truly nothing is left.
+full_disk() {
+	if ! unshare -rm true 2>/dev/null; then
+		skip "a disk that gets full" "no user name spaces here"
+		return
+	fi
+	mkdir -p "$W/disk" "$W/df"
+	cat >"$W/df/df" <<END
+#!/bin/sh
+$(command -v df) "\$@" | awk 'NR == 2 && \$4 > 2 { \$4 += 5000 } { print }'
+END
+	chmod +x "$W/df/df"
+	# shellcheck disable=SC2016 # for the inner shell
+	works "a disk that gets full while the kernel is built, and then is not" \
+		env PATH="$W/df:$PATH" unshare -rm sh -c '
+		mount -t tmpfs -o size=40M none "$1" && cp -r "$2" "$1/copy" && cd "$1/copy" &&
+		rm -rf build && k="make --no-print-directory kernel KSRC=$3" &&
+		! STAND_IN=full $k >"$4" 2>&1 && rm build/out/big && $k' \
+		sh "$W/disk" "$W/copy" "$W/small.tar.xz" "$W/full"
+	refuse "what is said then" 'building the plain kernel failed: the disk is full' \
+		sh -c "cat $W/full; exit 1"
+}
+
+# The kernel that was built, once more in another folder, so that a build there
+# takes seconds. What it says of its folder is said of the other.
+second_kernel() {
+	K=$W/real
+	copy "$K"
+	mkdir -p "$K/build/dl"
+	cp -al "$B/linux" "$B/orig" "$K/build/"
+	cp -a "$B/state" "$B/out" "$K/build/"
+	ln -sfn "$K/build/linux" "$K/build/out/source"
+	grep -rlI "$B" "$K/build/out" | xargs -r sed -i "s,$B/,$K/build/,g"
+	bz=arch/x86/boot/bzImage
+	log=$K/build/log/kernel-plain.log
+}
+
+same_kernel() {
+	rc=0
+	cmp "$K/build/out/$bz" "$B/out/$bz" >"$W/said" 2>&1 || rc=1
+	result $rc "and the kernel is the same, byte for byte"
+}
+
+killed_compile() {
+	touch "$K"/mm/dmem*.c "$K"/kernel/det*.c
+	killed - "grep -q 'CC  *mm/dmem' $log" make -C "$K" kernel
+	# What is left of an object if the kill comes a moment later.
+	: >"$K/build/out/mm/dmem.o"
+	for what in 'LD  *vmlinux.o' 'KSYMS' 'boot/compressed/vmlinux.bin'; do
+		killed - "grep -q '$what' $log" make -C "$K" kernel
+	done
+	works "after kills while the kernel was compiled and linked the next try ends well" \
+		make -C "$K" kernel
+	same_kernel
+	works "what the user's shell has for other builds does not count" \
+		env ROOT=/ TREE=/ CROSS_COMPILE=none- ARCH=arm64 make -C "$K" kernel
+	same_kernel
+}
+
+failing_compile() {
+	cp -p "$K/mm/dmem.c" "$W/dmem.c"
+	echo 'int broken = ;' >>"$K/mm/dmem.c"
+	rc=0
+	make -C "$K" kernel >"$W/said" 2>&1 || rc=$?
+	result $((rc == 0)) "a file that does not compile"
+	said "the last lines of the log are shown" 'dmem.c:[0-9:]* error' 1
+	said "and the log is named" "^error: .*failed.*the whole log: $log" 1
+	cp -p "$W/dmem.c" "$K/mm/dmem.c"
+	works "the next try goes on after a repair" make -C "$K" kernel
+}
+
+compiles() {
+	second_kernel
+	killed_compile
+	failing_compile
+	rm -rf "$K"
+}
+
+# What is made, if only this part of the tests runs.
+"$SCRIPTS/tree.sh" >&2
+"$SCRIPTS/kernel.sh" --quick plain >&2
+"$SCRIPTS/user.sh" >&2
 rm -rf "$W"
 mkdir -p "$W"
 : >"$W/said"
 copy "$W/copy"
 small_source
 [ $# -gt 0 ] || set -- mistakes missing_tools without_network small_disk kills changed_patch \
-	parallel space_in_path
+	parallel question killed_download ctrl_c full_disk compiles space_in_path
 for one; do
 	$one
 done

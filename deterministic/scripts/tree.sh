@@ -72,8 +72,11 @@ make_stock() {
 	fi
 	need_space 2500 "unpacking the kernel source"
 	rm -rf "$TREE.new" "$TREE.old"
-	quietly "it is no kernel source, or not whole" \
-		unpack "unpacking ${src##*/}" unpack "$src"
+	advice="it is no kernel source, or not whole: name another with KSRC="
+	case $src in
+	"$B"/*) advice="it is not whole: remove it and try again" ;;
+	esac
+	quietly "$advice" unpack "unpacking ${src##*/}" unpack "$src"
 	check_version "$TREE.new" "$src"
 	printf '%s\n' "$id" >"$TREE.new/.deterministic-source"
 	# From here to the second rename there is no tree: a kill means unpacking
