@@ -10,8 +10,8 @@ SHELL := /bin/sh
 S := deterministic/scripts
 
 # What may be given on the command line, and of it what only counts there.
-VARIABLES := ACCEL CMD CPUS DEBUG DIR FILE FULL JOBS KSRC MD5 MD5_LENGTH MEM TEST YES
-LINE_ONLY := CMD DEBUG DIR FILE FULL MD5 MD5_LENGTH TEST
+VARIABLES := ACCEL CMD CPUS DEBUG DIR FILE FULL JOBS KSRC MD5 MD5_LENGTH MEM MINUTES SEED TEST YES
+LINE_ONLY := CMD DEBUG DIR FILE FULL MD5 MD5_LENGTH MINUTES SEED TEST
 
 given := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
 unknown := $(firstword $(filter-out $(VARIABLES) MAKEFLAGS,$(given)))
@@ -22,6 +22,8 @@ endif
 # A dollar sign in a value is the user's, not make's.
 $(foreach v,$(filter $(VARIABLES),$(given)),$(eval override export $v := $$(value $v)))
 $(foreach v,$(filter-out $(given),$(LINE_ONLY)),$(eval unexport $v))
+# The scripts' own, should the user's shell have them.
+unexport ROOT TREE
 
 jobs = $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS)))
 SCRIPT = JOBS=$${JOBS:-$(jobs)} $(S)
@@ -30,11 +32,12 @@ help:
 	@$(S)/help.sh
 
 run test exec shell guest tree kernel kernel-debug fetch series series-check \
-off-check check gdb one user compile_commands clean distclean:
+off-check check gdb one soak test-fuzzer user compile_commands clean distclean:
 	@$(SCRIPT)/goal.sh $@
 
 .DEFAULT:
 	@$(S)/goal.sh --unknown '$@'
 
 .PHONY: help run test exec shell guest tree kernel kernel-debug fetch series \
-	series-check off-check check gdb one user compile_commands clean distclean
+	series-check off-check check gdb one soak test-fuzzer user compile_commands \
+	clean distclean

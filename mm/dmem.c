@@ -318,14 +318,14 @@ static void dmem_keep_pte(struct vm_area_struct *vma, unsigned long addr,
 
 static void dmem_keep_huge(struct vm_area_struct *vma, pmd_t *pmd)
 {
-	spinlock_t *ptl = pmd_trans_huge_lock(pmd, vma);
+	spinlock_t *ptl = pmd_trans_huge_lock(pmd, vma);	/* if it is huge */
 
-	if (!ptl)
-		return;
-	if (pmd_present(*pmd) && !is_huge_zero_pmd(*pmd) &&
-	    folio_test_anon(pmd_folio(*pmd)))
-		folio_mark_dirty(pmd_folio(*pmd));
-	spin_unlock(ptl);
+	if (ptl) {
+		if (pmd_present(*pmd) && !is_huge_zero_pmd(*pmd) &&
+		    folio_test_anon(pmd_folio(*pmd)))
+			folio_mark_dirty(pmd_folio(*pmd));
+		spin_unlock(ptl);
+	}
 }
 
 static int dmem_keep_table(pmd_t *pmd, unsigned long addr, unsigned long end,
@@ -339,11 +339,11 @@ static int dmem_keep_table(pmd_t *pmd, unsigned long addr, unsigned long end,
 		return 0;
 	}
 	first = pte_offset_map_lock(walk->mm, pmd, addr, &ptl);
-	if (!first)
-		return 0;
-	for (pte = first; addr < end; pte++, addr += PAGE_SIZE)
-		dmem_keep_pte(walk->vma, addr, ptep_get(pte));
-	pte_unmap_unlock(first, ptl);
+	if (first) {
+		for (pte = first; addr < end; pte++, addr += PAGE_SIZE)
+			dmem_keep_pte(walk->vma, addr, ptep_get(pte));
+		pte_unmap_unlock(first, ptl);
+	}
 	cond_resched();
 	return 0;
 }

@@ -115,6 +115,8 @@ unsigned long dmem_batches_write(struct list_head *batches)
  *
  * Anonymous memory only, for which only the machine can be the reason (poison,
  * a swap device) if an access fails all the same.
+ *
+ * Return: whether it may.
  */
 bool dmem_accessible(struct mm_struct *mm, unsigned long addr,
 		     unsigned long len, vm_flags_t need, bool keys)

@@ -279,25 +279,27 @@ static bool dmem_scan_locked(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
 	pmd_t ival = ipmd ? pmdp_get_lockless(ipmd) : __pmd(0);
 	unsigned long addr = s->addr;
 	unsigned int nr = s->nr;
-	pte_t *ipte = NULL;
+	bool done = true;
+	pte_t *ipte;
 
-	if (dmem_is_table(ival)) {
-		ipte = pte_offset_map(ipmd, s->addr);
-		if (!ipte)
-			return false;
-	}
-	if (!cpte && dmem_same_huge(cval, ival))
+	if (!cpte && dmem_same_huge(cval, ival)) {
 		s->addr = end;
-	else
-		dmem_scan_ptes(s, cval, cpte, ival, ipte, end);
-	if (ipte)
-		pte_unmap(ipte);
+	} else if (!dmem_is_table(ival)) {
+		dmem_scan_ptes(s, cval, cpte, ival, NULL, end);
+	} else {
+		ipte = pte_offset_map(ipmd, s->addr);
+		if (ipte) {
+			dmem_scan_ptes(s, cval, cpte, ival, ipte, end);
+			pte_unmap(ipte);
+		}
+		done = ipte;
+	}
 	if (ipmd && !pmd_same(ival, pmdp_get_lockless(ipmd))) {
 		s->addr = addr;
 		s->nr = nr;
-		return false;
+		done = false;
 	}
-	return true;
+	return done;
 }
 
 /* Take the lock of the child's entries, whatever they are. */
@@ -305,24 +307,24 @@ static bool dmem_scan_pmd(struct dmem_scan *s, pmd_t *cpmd, pmd_t *ipmd,
 			  unsigned long end)
 {
 	pmd_t cval = cpmd ? pmdp_get_lockless(cpmd) : __pmd(0);
+	spinlock_t *ptl;	/* of the child's entries */
 	bool done = false;
-	spinlock_t *ptl;
 	pte_t *cpte;
 
 	if (pmd_none(cval))
 		return dmem_scan_locked(s, cval, NULL, ipmd, end);
 	if (dmem_is_table(cval)) {
 		cpte = pte_offset_map_lock(s->mm, cpmd, s->addr, &ptl);
-		if (!cpte)
-			return false;
-		done = dmem_scan_locked(s, cval, cpte, ipmd, end);
-		pte_unmap_unlock(cpte, ptl);
-		return done;
+		if (cpte) {
+			done = dmem_scan_locked(s, cval, cpte, ipmd, end);
+			pte_unmap_unlock(cpte, ptl);
+		}
+	} else {
+		ptl = pmd_lock(s->mm, cpmd);
+		if (pmd_same(cval, *cpmd))
+			done = dmem_scan_locked(s, cval, NULL, ipmd, end);
+		spin_unlock(ptl);
 	}
-	ptl = pmd_lock(s->mm, cpmd);
-	if (pmd_same(cval, *cpmd))
-		done = dmem_scan_locked(s, cval, NULL, ipmd, end);
-	spin_unlock(ptl);
 	return done;
 }
 

@@ -110,7 +110,7 @@ spdx() {
 			case ${f#"$ROOT/"} in
 			LICENSES/* | COPYING | README.md | patches/*.patch | patches/series) continue ;;
 			# As those of others have none.
-			*/selftests/*/README | */selftests/*/config | */selftests/*/settings) continue ;;
+			tools/testing/*/README | */selftests/*/README | */selftests/*/config | */selftests/*/settings) continue ;;
 			build | *~ | .*.swp | */.checkpatch-*) continue ;;
 			esac
 			head -3 "$f" | grep -q 'SPDX-License-Identifier: ' || say "$f"
@@ -147,5 +147,10 @@ C=$ROOT/deterministic/configs
 "$SCRIPTS/configure.sh" "$B/out-check" "$C/base.config" "$ROOT/deterministic/guest/needs.config" \
 	"$C/on.config" >"$B/log/check-configure.log" 2>&1
 check "W=1" compile W=1
-check "sparse" compile C=2 CF=-D__CHECK_ENDIAN__
+# Of the locks of page tables sparse does not know that taking one can fail.
+sparse() {
+	compile "$@" | grep -v 'context imbalance in .* - unexpected unlock' || :
+}
+
+check "sparse" sparse C=2 CF=-D__CHECK_ENDIAN__
 exit $failed

@@ -7,7 +7,7 @@
 ROOT=${ROOT:-$(dirname "$0")/../..}
 
 GOALS="help run test exec shell guest tree kernel kernel-debug fetch series
-series-check off-check check gdb one user compile_commands clean distclean"
+series-check off-check check gdb one soak test-fuzzer user compile_commands clean distclean"
 
 if [ "$1" = --unknown ]; then
 	# shellcheck disable=SC2086 # words
@@ -36,6 +36,8 @@ check_input() {
 	[ -z "${CPUS:-}" ] || number CPUS "$CPUS"
 	[ -z "${JOBS:-}" ] || number JOBS "$JOBS"
 	[ -z "${MD5_LENGTH:-}" ] || number MD5_LENGTH "$MD5_LENGTH"
+	[ -z "${MINUTES:-}" ] || number MINUTES "$MINUTES"
+	[ -z "${SEED:-}" ] || number SEED "$SEED"
 	[ "${CPUS:-1}" -le 16 ] || die "CPUS=$CPUS: the guest's kernel takes 16 at most"
 	case ${MEM:-1G} in
 	[1-9]*[0-9MG]) ;;
@@ -131,7 +133,7 @@ user)
 clean)
 	cd "$B"
 	# The tree, the downloads and the verdicts stay.
-	rm -rf out out-debug out-gdb out-check off series.work series.check host user guest log series stage dmem model linux.new linux.old
+	rm -rf out out-debug out-kcsan out-gdb out-check off series.work series.check host user guest log series stage dmem model mutants linux.new linux.old
 	;;
 *)
 	exec "$SCRIPTS/$goal.sh"

@@ -23,6 +23,9 @@ For those who work on it:
   make tree             build/linux: a patched tree for an ordinary build
   make kernel           only the kernel        make kernel-debug  the debug kernel
   make one TEST=name    one selftest alone, such as TEST=merge_test; DEBUG=1
+  make soak MINUTES=30 SEED=1
+                        what Linux does to memory, done to spaces; DEBUG=1
+  make test-fuzzer      the fuzzer finds each of the mistakes that are made for it
   make gdb              boot and wait for gdb
   make series           build/series: format-patch files for git am
   make series-check     each of them compiles by itself

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Build a kernel from build/linux: kernel.sh [--quick] [plain|debug|gdb]
+# Build a kernel from build/linux: kernel.sh [--quick] [plain|debug|kcsan|gdb]
 # With --quick, the kernel's make (which looks for some seconds) is not asked if
 # no file of ours, no patched file and no option changed since the last build.
 # The same commit gives the same bzImage in any folder: version, time, user and
@@ -24,11 +24,15 @@ debug)
 	out=$B/out-debug
 	set -- "$@" "$C/debug.config"
 	;;
+kcsan)
+	out=$B/out-kcsan
+	set -- "$@" "$C/kcsan.config"
+	;;
 gdb)
 	out=$B/out-gdb
 	set -- "$@" "$C/gdb.config"
 	;;
-*) die "kernel.sh: no kernel '$kind': plain, debug or gdb" ;;
+*) die "kernel.sh: no kernel '$kind': plain, debug, kcsan or gdb" ;;
 esac
 
 lock "$kind"
@@ -46,11 +50,37 @@ inputs() {
 	cat "$SCRIPTS/kernel.sh"
 }
 
+# A killed make leaves targets that are cut off, and takes them for whole: they
+# are new. A .cmd file is written when its target is done; without it the target
+# is made again.
+forget_unfinished() {
+	find "$out" -type f -printf '%T@ %p\n' | awk '
+		{ time[$2] = $1 }
+		END {
+			for (f in time) {
+				target = f
+				if (!sub(/\.cmd$/, "", target) || !match(target, /\/\.[^\/]*$/))
+					continue
+				target = substr(target, 1, RSTART) substr(target, RSTART + 2)
+				if (time[target] + 0 > time[f] + 0)
+					print f
+			}
+		}' | xargs -r rm -f
+	since=@$(($(last_write "$out") - 2))
+	find "$out" -name '.*.cmd' -newermt "$since" -delete
+	# These have no .cmd file.
+	find "$out"/tools -type f ! -name '*.o' ! -name '*.h' -newermt "$since" -delete 2>/dev/null || :
+}
+
 id=$(inputs "$@" | cksum)
 if [ -n "$quick" ] && [ -f "$out/arch/x86/boot/bzImage" ] &&
 	[ "$(cat "$out/.built" 2>/dev/null)" = "$id" ]; then
 	exit
 fi
+mkdir -p "$out"
+[ ! -f "$out/.building" ] || forget_unfinished
+: >"$out/.building"
+rm -f "$out/.built"
 "$SCRIPTS/configure.sh" --done "$out" "$@" ||
 	step "configure-$kind" "configuring the $kind kernel" "$SCRIPTS/configure.sh" "$out" "$@"
 
@@ -63,3 +93,4 @@ step "kernel-$kind" "building the $kind kernel" \
 	make -C "$B/linux" O="$out" ARCH=x86_64 CC="$cc" HOSTCC="$cc" -j"$(jobs)" bzImage
 printf '%s\n' "$id" >"$out/.built.new"
 mv "$out/.built.new" "$out/.built"
+rm -f "$out/.building"

@@ -173,9 +173,11 @@ main() {
 	part check "checkpatch, sparse, W=1, kernel-doc" "$SCRIPTS/check.sh"
 	part programs "the programs without spaces" programs
 	part series "the series on two kernels" "$SCRIPTS/series-test.sh"
+	part survival "what Linux does to memory" "$SCRIPTS/survival.sh" --share plain
 	part debug "the debug kernel" debug
 	part selftests-debug "selftests on the debug kernel" "$SCRIPTS/selftests.sh" 2 --debug
 	part kunit "KUnit in the debug kernel" kunit
+	part survival-debug "the same on the debug kernel" "$SCRIPTS/survival.sh" --share debug
 	part fires "a broken kernel fails a run" fire_all
 	part off "CONFIG_DETERMINISTIC=n" "$SCRIPTS/off-check.sh"
 	part host "what can go wrong for a user" "$SCRIPTS/test-host.sh"

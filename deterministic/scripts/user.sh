@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Build what runs in the guest: the programs into build/user/bin, the selftests
-# into build/user/tests, both static; then the initramfs with all of it.
+# into build/user/tests, both static; the survival test and the fuzzer into
+# build/user/survival; then the initramfs with all but the last.
 
 ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
@@ -16,7 +17,8 @@ WORK=$B/user/work
 fresh() {
 	[ -f "$B/user/.built" ] || return 1
 	for d in tools/deterministic tools/lib/deterministic include/uapi deterministic/scripts/user.sh \
-		tools/testing/selftests/deterministic; do
+		tools/testing/selftests/deterministic tools/testing/survival \
+		tools/testing/fuzz-spaces; do
 		[ -z "$(find "$ROOT/$d" -newer "$B/user/.built" -print | head -1)" ] || return 1
 	done
 }
@@ -36,6 +38,14 @@ selftests() {
 	install_new "$B/user/tests" "$WORK"/tests/*
 }
 
+survival() {
+	for d in survival fuzz-spaces; do
+		make -C "$ROOT/tools/testing/$d" OUT="$WORK/survival" CC="$cc" -j"$(jobs)"
+	done
+	strip -g "$WORK"/survival/* 2>/dev/null || :
+	install_new "$B/user/survival" "$WORK"/survival/*
+}
+
 # The executable files of the rest, and only these, are in the folder then.
 install_new() {
 	to=$1
@@ -52,10 +62,14 @@ install_new() {
 }
 
 if ! fresh; then
-	mkdir -p "$WORK/tests"
+	mkdir -p "$WORK/tests" "$WORK/survival"
+	# What a killed make has cut off is new, so make takes it for whole.
+	[ ! -f "$B/user/.building" ] ||
+		find "$WORK" -type f -newermt "@$(($(last_write "$WORK") - 2))" -delete
 	: >"$B/user/.building"
 	step programs "building the programs" programs
 	step selftests "building the selftests" selftests
+	step survival "building the survival test and the fuzzer" survival
 	mv "$B/user/.building" "$B/user/.built"
 fi
 exec "$ROOT/deterministic/guest/initramfs.sh"

@@ -1,0 +1,92 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make soak MINUTES=n SEED=s [DEBUG=1]: the cases of survival.sh in a random
+# order, alone and two or three disturbances at a time, until the time is up. The
+# seed decides what is done; the time, how much of it. The last line has the sums;
+# the status is 0 only if all was well.
+
+ROOT=${ROOT:-$(dirname "$0")/../..}
+. "$ROOT/deterministic/scripts/common.sh"
+
+minutes=${MINUTES:-30}
+seed=${SEED:-1}
+kernel=plain
+[ -z "${DEBUG:-}" ] || kernel=debug
+LOG=$B/log/soak-$kernel.log
+BEGUN=$(now)
+END=$((BEGUN + minutes * 60))
+
+# The next random number below $1, into a file: in a subshell the seed would stay.
+random() {
+	seed=$(((seed * 1103515245 + 12345) % 2147483648))
+	echo $((seed / 65536 % $1)) >"$B/state/soak.random"
+}
+
+prepare() {
+	"$SCRIPTS/fetch.sh" test
+	"$SCRIPTS/tree.sh"
+	"$SCRIPTS/kernel.sh" --quick plain
+	if [ "$kernel" = debug ]; then
+		"$SCRIPTS/kernel.sh" --quick debug
+	else
+		"$SCRIPTS/kernel.sh" --quick kcsan
+	fi
+	"$SCRIPTS/user.sh"
+	"$SCRIPTS/survival.sh" --cases "$kernel" >"$B/state/soak.cases"
+	# What can be done at the same time: disturbances that kill nobody.
+	"$B/user/survival/survive" -l | grep -v '(kills)' | sed 's/ .*//' >"$B/state/soak.rows"
+}
+
+# One of three times two or three disturbances together.
+choose() {
+	random 3
+	if [ "$(cat "$B/state/soak.random")" -ne 0 ]; then
+		random "$(wc -l <"$B/state/soak.cases")"
+		case=$(sed -n "$(($(cat "$B/state/soak.random") + 1))p" "$B/state/soak.cases")
+		return
+	fi
+	case="ps"
+	for _ in 1 2; do
+		random "$(wc -l <"$B/state/soak.rows")"
+		more=$(sed -n "$(($(cat "$B/state/soak.random") + 1))p" "$B/state/soak.rows")
+		case ,$case, in
+		*,"$more",*) ;;
+		*) case=$case,$more ;;
+		esac
+	done
+}
+
+# The sum of the numbers before a word in the log's last lines of programs.
+sum() {
+	sed -n "s/.*[ :]\([0-9][0-9]*\) $1.*/\1/p" "$LOG" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+lines() {
+	grep -acE "$1" "$LOG" || :
+}
+
+report() {
+	failed=$(lines '^not ok ')
+	faults=$(sum 'places to fail looked at')
+	say "soak: $kernel kernel, seed ${SEED:-1}, $(elapsed $(($(now) - BEGUN))): $(sum rounds) rounds, $(sum operations) operations, $faults faults injected, $(lines 'the kernel complained') kernel log lines, $(lines 'grown|leak') leaks, $(lines '^ok ') passed, $failed failed"
+	[ "$failed" -eq 0 ]
+}
+
+prepare
+: >"$LOG"
+seconds=60
+[ "$minutes" -ge 10 ] || seconds=20
+while [ "$(now)" -lt "$END" ]; do
+	choose
+	random 100000
+	this=$(cat "$B/state/soak.random")
+	start=$(now)
+	"$SCRIPTS/survival.sh" --case "$case" "$seconds" "$this" "$kernel" >"$B/state/soak.one" 2>&1 || :
+	cat "$B/state/soak.one" >>"$LOG"
+	verdict=$(grep -E '^(not )?ok ' "$B/state/soak.one" | tail -n 1)
+	printf '  %6s  %-30s seed %-6s %5s  %s\n' "$(elapsed $(($(now) - BEGUN)))" "$case" "$this" \
+		"$(elapsed $(($(now) - start)))" "${verdict:-not ok - no result}"
+	[ -n "$verdict" ] || say "not ok - $case: no result" >>"$LOG"
+done
+report
