@@ -108,8 +108,6 @@ static long slack(int what)
 		return 32 + 144 * cpus;
 	case GROWTH_SLAB:	/* pages, without a count of objects */
 		return our_objects() >= 0 ? 16 + 16 * cpus : 192;
-	case GROWTH_ANON:	/* each CPU keeps SWAP_BATCH free slots of swap */
-		return 32 + (16 + 64) * cpus;
 	default:
 		return 32 + 16 * cpus;
 	}
