@@ -3,7 +3,7 @@
  * Pages, promised memory, objects and tasks of the whole machine.
  *
  * Counters are kept per CPU and summed up late, so each has some slack. On four
- * CPUs a page of a program's that is lost in every 25th round is seen after ten
+ * CPUs a page of a program's that is lost in every 16th round is seen after ten
  * thousand rounds, a page table in every 100th, and an object in every 125th.
  */
 #include <ctype.h>
