@@ -267,11 +267,11 @@ static bool dmem_same_huge(pmd_t a, pmd_t b)
 }
 
 /*
- * Compare up to 2 MiB under the lock of the child's entries: what they name then
- * cannot be another page under the same number. The image's are read without:
- * its PTEs after the child's, its PMD again at the end. If both name one page at
- * one time they are equal; a difference is only a hint, and the bytes decide.
- * False if something has changed meanwhile: look again.
+ * Compare up to 2 MiB. The lock of the child's entries is held, and that of the
+ * image's PTEs is taken: while a page is migrated or swapped out its entry is
+ * none for a moment, which would read as zeros. A PMD entry of the image is
+ * none at such a moment only if it is the huge zero page's, so it is read
+ * without, and again at the end. False if it has changed meanwhile: look again.
  */
 static bool dmem_scan_locked(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
 			     pmd_t *ipmd, unsigned long end)
@@ -279,6 +279,7 @@ static bool dmem_scan_locked(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
 	pmd_t ival = ipmd ? pmdp_get_lockless(ipmd) : __pmd(0);
 	unsigned long addr = s->addr;
 	unsigned int nr = s->nr;
+	spinlock_t *ptl;	/* of the image's PTEs */
 	bool done = true;
 	pte_t *ipte;
 
@@ -287,10 +288,11 @@ static bool dmem_scan_locked(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
 	} else if (!dmem_is_table(ival)) {
 		dmem_scan_ptes(s, cval, cpte, ival, NULL, end);
 	} else {
-		ipte = pte_offset_map(ipmd, s->addr);
+		ipte = pte_offset_map_nolock(s->image, ipmd, s->addr, &ptl);
 		if (ipte) {
+			spin_lock_nested(ptl, SINGLE_DEPTH_NESTING);
 			dmem_scan_ptes(s, cval, cpte, ival, ipte, end);
-			pte_unmap(ipte);
+			pte_unmap_unlock(ipte, ptl);
 		}
 		done = ipte;
 	}
