@@ -19,8 +19,11 @@
 
 struct det_state det_state;
 
-/* The thread descriptor at the thread pointer: its size in glibc 2.36. */
-#define TCB_SIZE	2368
+/*
+ * The size of the thread descriptor, which begins at the thread pointer, as the C
+ * library tells debuggers of threads.
+ */
+extern const uint32_t _thread_db_sizeof_pthread;
 
 /* Takes [start, end) out of the list; what was one area can become two. */
 static int leave_out(uintptr_t start, uintptr_t end)
@@ -160,7 +163,7 @@ int det_scan_memory(void)
 	if (ret == 0)
 		ret = dl_iterate_phdr(leave_out_object, NULL);
 	if (ret == 0)
-		ret = leave_out(tcb, tcb + TCB_SIZE);
+		ret = leave_out(tcb, tcb + _thread_db_sizeof_pthread);
 	if (ret == 0)
 		ret = leave_out((uintptr_t)&det_state,
 				(uintptr_t)(&det_state + 1));
