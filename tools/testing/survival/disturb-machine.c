@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the machine itself does to everybody's memory: huge pages, KSM,
- * compaction, NUMA balancing, pages and CPUs taken out of service.
+ * compaction, NUMA balancing, CPUs taken out of service.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
-#include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -346,140 +344,6 @@ static void cpuset_end(void)
 }
 
 /*
- * Memory out of service: pages of spaces one by one, which are lost until
- * unpoisoned, and whole blocks of the machine's.
- */
-
-#define OFFLINE		"/sys/devices/system/memory/soft_offline_page"
-#define UNPOISON	"/sys/kernel/debug/hwpoison/unpoison-pfn"
-#define MAX_OFFLINE	4096
-
-static struct {
-	unsigned long nr;
-	unsigned long pfn[MAX_OFFLINE];
-} *offline;
-
-static int offline_begin(void)
-{
-	if (!is_there(OFFLINE))
-		return lacks("offline", "no soft_offline_page");
-	offline = mmap(NULL, sizeof(*offline), PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (offline == MAP_FAILED)
-		abort();
-	return 0;
-}
-
-/* The page's number, 0 if there is none. */
-static unsigned long pfn_at(pid_t pid, unsigned long addr)
-{
-	uint64_t entry = 0;
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	if (pread(fd, &entry, sizeof(entry), addr / PAGE * 8) != sizeof(entry))
-		entry = 0;
-	close(fd);
-	/* Bit 63: present; 61: a file's. */
-	return entry >> 63 && !(entry >> 61 & 1) ? entry & ((1ULL << 55) - 1)
-						 : 0;
-}
-
-static unsigned long offline_once(pid_t load, unsigned long long *random)
-{
-	pid_t pid = any_process(load, random);
-	unsigned long pfn = 0, i;
-	struct range r;
-	char text[32];
-
-	if (pid && any_range(pid, random, PAGE, &r))
-		pfn = pfn_at(pid, r.start);
-	if (!pfn || offline->nr == MAX_OFFLINE) {
-		doze(random, 5);
-		return 0;
-	}
-	snprintf(text, sizeof(text), "0x%lx", pfn * PAGE);
-	if (!put_file(OFFLINE, text))
-		return 0;
-	i = __atomic_fetch_add(&offline->nr, 1, __ATOMIC_RELAXED);
-	if (i < MAX_OFFLINE)
-		offline->pfn[i] = pfn;
-	doze(random, 10);
-	return 1;
-}
-
-static unsigned long offline_done(void)
-{
-	return offline->nr;
-}
-
-static void offline_end(void)
-{
-	unsigned long i;
-	char text[32];
-
-	if (!offline)
-		return;
-	for (i = 0; i < offline->nr && i < MAX_OFFLINE; i++) {
-		snprintf(text, sizeof(text), "0x%lx", offline->pfn[i]);
-		put_file(UNPOISON, text);
-	}
-	munmap(offline, sizeof(*offline));
-	offline = NULL;
-}
-
-/* --- blocks --- */
-
-#define BLOCKS "/sys/devices/system/memory"
-
-static int blocks_begin(void)
-{
-	if (!is_there(BLOCKS "/memory0/state"))
-		return lacks("blocks", "no memory that can go offline");
-	counters_begin(moved, LENGTH(moved));
-	return 0;
-}
-
-static bool set_block(unsigned int nr, const char *state)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), BLOCKS "/memory%u/state", nr);
-	return put_file(path, state);
-}
-
-static unsigned long blocks_once(pid_t load, unsigned long long *random)
-{
-	unsigned int nr = 1 + any(random, 15);	/* 2 GiB in blocks of 128 MiB */
-	bool ok;
-
-	(void)load;
-	ok = set_block(nr, "offline");
-	doze(random, 10);
-	if (ok)
-		set_block(nr, "online_movable");
-	doze(random, 100);
-	return ok;
-}
-
-static unsigned long blocks_done(void)
-{
-	return counters_grown(moved, LENGTH(moved), "blocks");
-}
-
-static void blocks_end(void)
-{
-	unsigned int nr;
-
-	for (nr = 0; nr < 64; nr++)
-		set_block(nr, "online");
-}
-
-/*
  * CPUs that go and come back.
  */
 
@@ -548,23 +412,6 @@ const struct disturbance disturb_machine[] = {
 		.once = cpuset_once,
 		.done = cpuset_done,
 		.end = cpuset_end,
-	}, {
-		.name = "offline",
-		.what = "pages of the load taken out of service",
-		.begin = offline_begin,
-		.once = offline_once,
-		.done = offline_done,
-		.end = offline_end,
-		.log = "[Ss]oft.?offlin|Memory failure: |Unpoison: |"
-		       "page dumped because",
-	}, {
-		.name = "blocks",
-		.what = "blocks of the machine's memory taken out of service",
-		.begin = blocks_begin,
-		.once = blocks_once,
-		.done = blocks_done,
-		.end = blocks_end,
-		.log = "memory offlining|Offlined Pages|page dumped because",
 	}, {
 		.name = "hotplug",
 		.what = "the second CPU goes and comes back",

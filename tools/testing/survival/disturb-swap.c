@@ -439,6 +439,7 @@ const struct disturbance disturb_swap[] = {
 		.end = bad_end,
 		.log = "(Read|Write)-error on swap-device|"
 		       "I/O error, dev badswap|"
+		       "__end_swap_bio_(read|write): .* callbacks suppressed|"
 		       "Killing .* due to hardware memory corruption|"
 		       "null_blk: |on /dev/badswap",
 		.kills = true,
