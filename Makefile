@@ -32,12 +32,12 @@ help:
 	@$(S)/help.sh
 
 run test exec shell guest tree kernel kernel-debug fetch series series-check \
-off-check check gdb one soak test-fuzzer user compile_commands clean distclean:
+off-check check gdb one soak test-fuzzer test-survival user compile_commands clean distclean:
 	@$(SCRIPT)/goal.sh $@
 
 .DEFAULT:
 	@$(S)/goal.sh --unknown '$@'
 
 .PHONY: help run test exec shell guest tree kernel kernel-debug fetch series \
-	series-check off-check check gdb one soak test-fuzzer user compile_commands \
+	series-check off-check check gdb one soak test-fuzzer test-survival user compile_commands \
 	clean distclean

@@ -7,7 +7,8 @@
 ROOT=${ROOT:-$(dirname "$0")/../..}
 
 GOALS="help run test exec shell guest tree kernel kernel-debug fetch series
-series-check off-check check gdb one soak test-fuzzer user compile_commands clean distclean"
+series-check off-check check gdb one soak test-fuzzer test-survival user compile_commands clean
+distclean"
 
 if [ "$1" = --unknown ]; then
 	# shellcheck disable=SC2086 # words
@@ -129,6 +130,9 @@ user)
 	"$SCRIPTS/fetch.sh" build
 	"$SCRIPTS/tree.sh"
 	"$SCRIPTS/user.sh"
+	;;
+test-fuzzer | test-survival)
+	exec "$SCRIPTS/mutants.sh" "${goal#test-}"
 	;;
 clean)
 	cd "$B"

@@ -26,6 +26,7 @@ For those who work on it:
   make soak MINUTES=30 SEED=1
                         what Linux does to memory, done to spaces; DEBUG=1
   make test-fuzzer      the fuzzer finds each of the mistakes that are made for it
+  make test-survival    so does the survival test
   make gdb              boot and wait for gdb
   make series           build/series: format-patch files for git am
   make series-check     each of them compiles by itself

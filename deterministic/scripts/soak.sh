@@ -14,8 +14,6 @@ seed=${SEED:-1}
 kernel=plain
 [ -z "${DEBUG:-}" ] || kernel=debug
 LOG=$B/log/soak-$kernel.log
-BEGUN=$(now)
-END=$((BEGUN + minutes * 60))
 
 # The next random number below $1, into a file: in a subshell the seed would stay.
 random() {
@@ -35,26 +33,34 @@ prepare() {
 	"$SCRIPTS/user.sh"
 	"$SCRIPTS/survival.sh" --cases "$kernel" >"$B/state/soak.cases"
 	# What can be done at the same time: disturbances that kill nobody.
-	"$B/user/survival/survive" -l | grep -v '(kills)' | sed 's/ .*//' >"$B/state/soak.rows"
+	"$B/user/survival/survive" -l | grep -v '(kills)' >"$B/state/soak.list"
+	sed 's/ .*//' "$B/state/soak.list" >"$B/state/soak.rows"
+	grep -v '(joins)' "$B/state/soak.list" | sed 's/ .*//' >"$B/state/soak.free"
 }
 
-# One of three times two or three disturbances together.
+# A random line of a file, into line.
+draw() {
+	random "$(wc -l <"$1")"
+	line=$(sed -n "$(($(cat "$B/state/soak.random") + 1))p" "$1")
+}
+
+# One of three times two or three disturbances together: only one of them may
+# need the load in a cgroup, or with an owner, of its own.
 choose() {
 	random 3
 	if [ "$(cat "$B/state/soak.random")" -ne 0 ]; then
-		random "$(wc -l <"$B/state/soak.cases")"
-		case=$(sed -n "$(($(cat "$B/state/soak.random") + 1))p" "$B/state/soak.cases")
+		draw "$B/state/soak.cases"
+		case=$line
 		return
 	fi
 	case="ps"
-	for _ in 1 2; do
-		random "$(wc -l <"$B/state/soak.rows")"
-		more=$(sed -n "$(($(cat "$B/state/soak.random") + 1))p" "$B/state/soak.rows")
-		case ,$case, in
-		*,"$more",*) ;;
-		*) case=$case,$more ;;
-		esac
-	done
+	draw "$B/state/soak.rows"
+	[ "$line" = ps ] || case=$case,$line
+	draw "$B/state/soak.free"
+	case ,$case, in
+	*,"$line",*) ;;
+	*) case=$case,$line ;;
+	esac
 }
 
 # The sum of the numbers before a word in the log's last lines of programs.
@@ -69,12 +75,14 @@ lines() {
 report() {
 	failed=$(lines '^not ok ')
 	faults=$(sum 'places to fail looked at')
-	say "soak: $kernel kernel, seed ${SEED:-1}, $(elapsed $(($(now) - BEGUN))): $(sum rounds) rounds, $(sum operations) operations, $faults faults injected, $(lines 'the kernel complained') kernel log lines, $(lines 'grown|leak') leaks, $(lines '^ok ') passed, $failed failed"
+	say "soak: $kernel kernel, seed ${SEED:-1}, $(elapsed $(($(now) - BEGUN))): $(sum rounds) rounds, $(sum operations) operations, $faults faults injected, $(lines "in the kernel's log: |the kernel complain") kernel log lines, $(lines 'the machine has grown|left behind') leaks, $(lines '^ok ') passed, $failed failed"
 	[ "$failed" -eq 0 ]
 }
 
 prepare
 : >"$LOG"
+BEGUN=$(now)
+END=$((BEGUN + minutes * 60))
 seconds=60
 [ "$minutes" -ge 10 ] || seconds=20
 while [ "$(now)" -lt "$END" ]; do

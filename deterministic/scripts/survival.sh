@@ -8,6 +8,7 @@
 #	survival.sh --case CASE SECONDS SEED plain|debug
 #	survival.sh --cases plain|debug		the names of all cases
 #
+# KERNEL=image boots another kernel than the one of that kind.
 # A case is one boot of the guest and one program there. TAP on stdout; each
 # program's own last line has its numbers.
 # shellcheck disable=SC2317 # cases are called by name
@@ -24,7 +25,7 @@ boot_guest() {
 	debug=
 	[ "$kernel" != debug ] || debug=--debug
 	"$ROOT/deterministic/guest/boot" --cpus "${CPUS:-2}" --mem "${MEM:-3G}" $debug \
-		${ACCEL:+--accel "$ACCEL"} --append numa=fake=2 --host-root \
+		${ACCEL:+--accel "$ACCEL"} ${KERNEL:+--kernel "$KERNEL"} --append numa=fake=2 --host-root \
 		--timeout "$limit" \
 		--log "$B/log/survival-$kernel.log" -- "$@" </dev/null
 }
@@ -56,26 +57,41 @@ patience() {
 	fi
 }
 
-# rounds NAMES ARGUMENTS...: the load, disturbed
-rounds() {
+# load NAMES SECONDS SEED ARGUMENTS...: rounds, disturbed
+load() {
 	names=$1
 	seconds=$2
-	shift 2
-	in_guest "$names" "$(patience "$seconds")" "$S/survive" "$names" -- "$@"
+	seed=$3
+	shift 3
+	in_guest "$names" "$(patience "$seconds")" "$S/survive" -s "$seed" "$names" -- \
+		-s "$seed" "$@"
 }
 
-# A name of "survive -l" or several with commas; source:NAME and master:NAME.
+# Trees of spaces instead: rounds have none in the middle.
+trees() {
+	in_guest "$1" "$(patience "$2")" "$S/survive" -s "$3" -p trees "$1" -- -s "$3" -t "$2"
+}
+
+program() {
+	in_guest "$1" "$(patience 120)" "$S/$1"
+}
+
+# one CASE SECONDS SEED: a name of "survive -l" or several with commas, or what
+# else cases() lists.
 one() {
-	case $1 in
-	fuzz) in_guest fuzz "$(patience "$2")" "$S/fuzz" -s "$3" -t "$2" -n 1000000000 ;;
-	extremes | poison | signals | refused)
-		in_guest "$1" "$(patience 120)" "$S/$1" ;;
+	case=$1
+	shift
+	set -- "$1" "$2" -n 1000000000 -t "$1"
+	case $case in
+	fuzz) in_guest fuzz "$(patience "$1")" "$S/fuzz" -s "$2" -n 1000000000 -t "$1" ;;
 	nomem) in_guest nomem "$(patience 300)" "$B/user/tests/nomem_test" ;;
-	kcsan) "$SCRIPTS/kcsan.sh" "$2" ;;
-	source:*) rounds ps "$2" -n 1000000000 -t "$2" -s "$3" -S "${1#*:}" ;;
-	master:unshared) rounds ps "$2" -n 1000000000 -t "$2" -s "$3" -M unshared -S anon ;;
-	master:*) rounds ps "$2" -n 1000000000 -t "$2" -s "$3" -M "${1#*:}" ;;
-	*) rounds "$1" "$2" -n 1000000000 -t "$2" -s "$3" ;;
+	kcsan) "$SCRIPTS/kcsan.sh" "$1" ;;
+	program:*) program "${case#*:}" ;;
+	source:*) load ps "$@" -S "${case#*:}" ;;
+	master:unshared) load ps "$@" -M unshared -S anon ;;
+	master:*) load ps "$@" -M "${case#*:}" ;;
+	kill-middle) trees "$case" "$1" "$2" ;;
+	*) load "$case" "$@" ;;
 	esac
 }
 
@@ -90,7 +106,7 @@ cases() {
 	for k in thread fork vfork exec failed-exec uid userns pidns unshared seccomp mdwe; do
 		say "master:$k"
 	done
-	printf '%s\n' fuzz extremes poison signals refused
+	printf '%s\n' fuzz program:extremes program:poison program:signals program:refused
 	case $kernel in
 	debug) say nomem ;;
 	*) say kcsan ;;
@@ -101,13 +117,14 @@ cases() {
 # matrix are for "make soak": each needs a quiet minute.
 share() {
 	if [ "$kernel" = debug ]; then
-		one poison 0 1
+		load ps,proc 120 1 -n 500
+		program poison
 		one fuzz 40 1
 		return
 	fi
-	rounds ps,proc 240 -n 5000 -s 1
-	for case in extremes poison refused; do
-		one "$case" 0 1
+	load ps,proc 240 1 -n 10000
+	for p in extremes poison refused signals; do
+		program "$p"
 	done
 	one fuzz 30 1
 }

@@ -452,7 +452,7 @@ static unsigned long once_frozen_kill(pid_t load, unsigned long long *random)
 		did = pid && kill_tree(t, pid);
 	}
 	thaw();
-	if (!any(random, 8))
+	if (did && !any(random, 8))
 		breathe(random);
 	return tally_did(t, did);
 }

@@ -58,6 +58,8 @@ static long swap_used(const char *dev)
  * A zram device, and a cgroup for what is to go there.
  */
 
+#define ZRAM_PRIORITY (SWAP_FLAG_PREFER | 50)	/* the load has some, too */
+
 static char zram_dev[32];
 static int zram_number = -1;
 static int zram_users;
@@ -101,7 +103,7 @@ static bool zram_make(void)
 	snprintf(path, sizeof(path), "/sys/block/zram%d/disksize", zram_number);
 	snprintf(size, sizeof(size), "%lu", SWAP_BYTES);
 	return put_file(path, size) && write_header(zram_dev, SWAP_BYTES) &&
-	       !swapon(zram_dev, 0);
+	       !swapon(zram_dev, ZRAM_PRIORITY);
 }
 
 bool swap_use(void)
@@ -255,7 +257,7 @@ static unsigned long swapoff_once(pid_t load, unsigned long long *random)
 		return 0;
 	}
 	doze(random, 5);
-	if (swapon(zram_dev, 0))
+	if (swapon(zram_dev, ZRAM_PRIORITY))
 		return 0;
 	doze(random, 300);
 	add_to(nr_swapoffs, counts);

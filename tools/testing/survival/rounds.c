@@ -291,6 +291,8 @@ static int run(void)
 	grown = !growth_none(&late, &early, text, sizeof(text));
 	printf("# %.2f MiB copied in a round, returned values %016llx\n",
 	       t.rounds ? t.bytes / 1048576.0 / t.rounds : 0.0, t.rets);
+	if (grown)
+		printf("# the machine has grown\n");
 	printf("rounds: %lu rounds, %u children, %lu conflicts, %lu killed, %lu wrong, growth %s\n",
 	       t.rounds, o.load.children * o.masters, t.conflicts, t.killed,
 	       t.wrong, text);

@@ -117,8 +117,9 @@ static int list(void)
 
 	for (i = 0; i < NR_TABLES; i++)
 		for (d = tables()[i]; d && d->name; d++)
-			printf("%-14s %s%s\n", d->name, d->what,
-			       d->kills ? " (kills)" : "");
+			printf("%-14s %s%s%s\n", d->name, d->what,
+			       d->kills ? " (kills)" : "",
+			       d->join ? " (joins)" : "");
 	return 0;
 }
 
@@ -410,11 +411,14 @@ static char **load_argv(int argc, char **argv)
 	return all;
 }
 
-/* In the load's process, which waits until those that disturb are there. */
+/*
+ * In the load's process, which waits until those that disturb are there. Opened
+ * before anybody is joined: the owner may not see the folder.
+ */
 static void be_load(int go, int out, char **argv)
 {
+	int program = open(argv[0], O_RDONLY | O_CLOEXEC), i;
 	char c;
-	int i;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGINT, SIG_DFL);
@@ -428,7 +432,7 @@ static void be_load(int go, int out, char **argv)
 				run->row[i].d->name);
 			_exit(1);
 		}
-	execv(argv[0], argv);
+	fexecve(program, argv, environ);
 	perror(argv[0]);
 	_exit(1);
 }

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Does the fuzzer of spaces find mistakes of the kernel's? Each patch in
-# tools/testing/fuzz-spaces/mutants makes one. It is applied to a copy of the
-# tree, and the fuzzer must find something in that kernel, and nothing in the
+# Do the tests find mistakes of the kernel's? mutants.sh fuzzer | survival. Each
+# patch in the folder mutants of that test makes one. It is applied to a copy of
+# the tree, and the test must find something in that kernel, and nothing in the
 # kernel as it is. TAP on stdout. TEST=05 takes those whose names begin so.
 #
 # All is copied with its dates, and the names of the folders in what make
@@ -14,7 +14,12 @@ ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
 lock mutants
 
-MUTANTS=$ROOT/tools/testing/fuzz-spaces/mutants
+case ${1:-} in
+fuzzer) MUTANTS=$ROOT/tools/testing/fuzz-spaces/mutants ;;
+survival) MUTANTS=$ROOT/tools/testing/survival/mutants ;;
+*) die "mutants.sh: fuzzer or survival" ;;
+esac
+by=$1
 FUZZ=$B/user/survival/fuzz
 W=$B/mutants
 IMAGE=arch/x86/boot/bzImage
@@ -151,9 +156,21 @@ fuzz() {
 	took=$(($(now) - begun))
 }
 
+# survive KERNEL NAME CASE: a case of survival.sh, in the same way.
+survive() {
+	fuzz_log=$B/log/survive-$2.log
+	begun=$(now)
+	ticker "surviving $2" "${fuzz_log#"$ROOT/"}"
+	rc=0
+	KERNEL=$1 "$SCRIPTS/survival.sh" --case "$3" 30 1 "$kind" >"$fuzz_log" 2>&1 || rc=$?
+	ticker_end
+	printf '  %s\n' "${fuzz_log#"$ROOT/"}"
+	took=$(($(now) - begun))
+}
+
 # By what it was found: leaves it in how. A guest that did not get as far as the
-# fuzzer has found nothing.
-found() {
+# test has found nothing.
+found_by_fuzzer() {
 	how=
 	case $rc in
 	1) how="a difference" ;;
@@ -165,20 +182,41 @@ found() {
 	[ -n "$how" ]
 }
 
+found_by_survival() {
+	operations=
+	how=$(grep '^not ok ' "$fuzz_log" | grep -v '(status ' | head -n 1)
+	[ -n "$how" ]
+}
+
 last_lines() {
 	tail -n 20 "$1" | sed 's/^/#   /'
 }
 
-# The kernel as it is: what is found in it would be found in all others, too.
+# unchanged [CASE]: what is found in the kernel as it is would be found in all
+# others, too.
 unchanged() {
-	fuzz "$from/$IMAGE" "$kind"
-	[ "$rc" -ne 0 ] || {
-		result 0 "nothing is found in the ${debug:+debug }kernel as it is"
+	what="${debug:+debug }kernel as it is${1:+ by $1}"
+	try "$from/$IMAGE" "$kind" "${1:-}"
+	if [ "$by" = fuzzer ]; then
+		[ "$rc" -eq 0 ]
+	else
+		grep -q '^ok ' "$fuzz_log" && ! grep -q '^not ok ' "$fuzz_log"
+	fi && {
+		result 0 "nothing is found in the $what"
 		return
 	}
-	result 1 "nothing is found in the ${debug:+debug }kernel as it is (status $rc)"
+	result 1 "nothing is found in the $what (status $rc)"
 	last_lines "$fuzz_log"
-	finish
+	[ "$by" != fuzzer ] || finish
+}
+
+# try KERNEL NAME [CASE]
+try() {
+	if [ "$by" = fuzzer ]; then
+		fuzz "$1" "$2"
+	else
+		survive "$@"
+	fi
 }
 
 # mutant NAME PATCH
@@ -189,8 +227,8 @@ mutant() {
 		last_lines "$B/log/fuzz-$1.build.log"
 		return
 	fi
-	fuzz "$out/$IMAGE" "$1"
-	if found; then
+	try "$out/$IMAGE" "$1" "$(header "$2" case)"
+	if "found_by_$by"; then
 		result 0 "$1: found${operations:+ with $operations operations} in $took s, by $how"
 		return
 	fi
@@ -201,6 +239,15 @@ mutant() {
 	last_lines "$fuzz_log"
 }
 
+# The cases of survival.sh that the wanted patches name.
+cases() {
+	for p in "$MUTANTS"/*.patch; do
+		if wanted "$p" && [ "$(header "$p" kernel)" = "$kind" ]; then
+			header "$p" case
+		fi
+	done | sort -u
+}
+
 # All that are for one kind of kernel.
 mutants() {
 	kind=$1
@@ -208,7 +255,13 @@ mutants() {
 	[ "$kind" = plain ] || debug=1
 	from=$B/out${debug:+-debug}
 	out=$W/out${debug:+-debug}
-	unchanged
+	if [ "$by" = fuzzer ]; then
+		unchanged
+	else
+		for c in $(cases); do
+			unchanged "$c"
+		done
+	fi
 	step "fuzz-$kind.copy" "copying what was built" copy_build
 	for p in "$MUTANTS"/*.patch; do
 		if wanted "$p" && [ "$(header "$p" kernel)" = "$kind" ]; then
