@@ -14,11 +14,14 @@ seed=${SEED:-1}
 kernel=plain
 [ -z "${DEBUG:-}" ] || kernel=debug
 LOG=$B/log/soak-$kernel.log
+# Both kernels can be soaked at the same time.
+STATE=$B/state/soak-$kernel
+mkdir -p "$STATE"
 
 # The next random number below $1, into a file: in a subshell the seed would stay.
 random() {
 	seed=$(((seed * 1103515245 + 12345) % 2147483648))
-	echo $((seed / 65536 % $1)) >"$B/state/soak.random"
+	echo $((seed / 65536 % $1)) >"$STATE/random"
 }
 
 prepare() {
@@ -31,41 +34,41 @@ prepare() {
 		"$SCRIPTS/kernel.sh" --quick kcsan
 	fi
 	"$SCRIPTS/user.sh"
-	"$SCRIPTS/survival.sh" --cases "$kernel" >"$B/state/soak.cases"
+	"$SCRIPTS/survival.sh" --cases "$kernel" >"$STATE/cases"
 	# What can be done at the same time: disturbances that kill nobody.
-	"$B/user/survival/survive" -l | grep -v '(kills)' >"$B/state/soak.list"
-	sed 's/ .*//' "$B/state/soak.list" >"$B/state/soak.rows"
-	grep -v '(joins)' "$B/state/soak.list" | sed 's/ .*//' >"$B/state/soak.free"
+	"$B/user/survival/survive" -l | grep -v '(kills)' >"$STATE/list"
+	sed 's/ .*//' "$STATE/list" >"$STATE/rows"
+	grep -v '(joins)' "$STATE/list" | sed 's/ .*//' >"$STATE/free"
 }
 
 # A random line of a file, into line.
 draw() {
 	random "$(wc -l <"$1")"
-	line=$(sed -n "$(($(cat "$B/state/soak.random") + 1))p" "$1")
+	line=$(sed -n "$(($(cat "$STATE/random") + 1))p" "$1")
 }
 
 # One of three times two or three disturbances together: only one of them may
 # need the load in a cgroup, or with an owner, of its own.
 choose() {
 	random 3
-	if [ "$(cat "$B/state/soak.random")" -ne 0 ]; then
-		draw "$B/state/soak.cases"
+	if [ "$(cat "$STATE/random")" -ne 0 ]; then
+		draw "$STATE/cases"
 		case=$line
 		return
 	fi
 	case="ps"
-	draw "$B/state/soak.rows"
+	draw "$STATE/rows"
 	[ "$line" = ps ] || case=$case,$line
-	draw "$B/state/soak.free"
+	draw "$STATE/free"
 	case ,$case, in
 	*,"$line",*) ;;
 	*) case=$case,$line ;;
 	esac
 }
 
-# The sum of the numbers before a word in the log's last lines of programs.
+# sum BEFORE WORDS: of the numbers between the two.
 sum() {
-	sed -n "s/.*[ :]\([0-9][0-9]*\) $1.*/\1/p" "$LOG" | awk '{ n += $1 } END { print n + 0 }'
+	sed -n "s/^$1\([0-9][0-9]*\) $2.*/\1/p" "$LOG" | awk '{ n += $1 } END { print n + 0 }'
 }
 
 lines() {
@@ -74,8 +77,12 @@ lines() {
 
 report() {
 	failed=$(lines '^not ok ')
-	faults=$(sum 'places to fail looked at')
-	say "soak: $kernel kernel, seed ${SEED:-1}, $(elapsed $(($(now) - BEGUN))): $(sum rounds) rounds, $(sum operations) operations, $faults faults injected, $(lines "in the kernel's log: |the kernel complain") kernel log lines, $(lines 'the machine has grown|left behind') leaks, $(lines '^ok ') passed, $failed failed"
+	rounds=$(sum '.*ok - .*: rounds: ' 'rounds,')
+	operations=$(sum 'fuzz: .* ' 'operations,')
+	faults=$(sum '#.*:' 'places to fail looked at')
+	complaints=$(lines "in the kernel's log: |the kernel complain")
+	leaks=$(lines 'the machine has grown|left behind')
+	say "soak: $kernel kernel, seed ${SEED:-1}, $(elapsed $(($(now) - BEGUN))): $rounds rounds, $operations operations, $faults faults injected, $complaints kernel log lines, $leaks leaks, $(lines '^ok ') passed, $failed failed"
 	[ "$failed" -eq 0 ]
 }
 
@@ -88,11 +95,11 @@ seconds=60
 while [ "$(now)" -lt "$END" ]; do
 	choose
 	random 100000
-	this=$(cat "$B/state/soak.random")
+	this=$(cat "$STATE/random")
 	start=$(now)
-	"$SCRIPTS/survival.sh" --case "$case" "$seconds" "$this" "$kernel" >"$B/state/soak.one" 2>&1 || :
-	cat "$B/state/soak.one" >>"$LOG"
-	verdict=$(grep -E '^(not )?ok ' "$B/state/soak.one" | tail -n 1)
+	"$SCRIPTS/survival.sh" --case "$case" "$seconds" "$this" "$kernel" >"$STATE/one" 2>&1 || :
+	cat "$STATE/one" >>"$LOG"
+	verdict=$(grep -E '^(not )?ok ' "$STATE/one" | tail -n 1)
 	printf '  %6s  %-30s seed %-6s %5s  %s\n' "$(elapsed $(($(now) - BEGUN)))" "$case" "$this" \
 		"$(elapsed $(($(now) - start)))" "${verdict:-not ok - no result}"
 	[ -n "$verdict" ] || say "not ok - $case: no result" >>"$LOG"

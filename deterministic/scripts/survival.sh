@@ -34,7 +34,7 @@ boot_guest() {
 in_guest() {
 	name=$1
 	shift
-	out=$B/state/survival.out
+	out=$B/state/survival-$kernel.out
 	rc=0
 	boot_guest "$@" >"$out" 2>&1 || rc=$?
 	tr -d '\r' <"$out" >"$out.text"
@@ -67,7 +67,7 @@ load() {
 		-s "$seed" "$@"
 }
 
-# Trees of spaces instead: rounds have none in the middle.
+# Trees of spaces instead: rounds have none that waits, or is in the middle.
 trees() {
 	in_guest "$1" "$(patience "$2")" "$S/survive" -s "$3" -p trees "$1" -- -s "$3" -t "$2"
 }
@@ -90,7 +90,7 @@ one() {
 	source:*) load ps "$@" -S "${case#*:}" ;;
 	master:unshared) load ps "$@" -M unshared -S anon ;;
 	master:*) load ps "$@" -M "${case#*:}" ;;
-	kill-middle) trees "$case" "$1" "$2" ;;
+	trees:*) trees "${case#*:}" "$1" "$2" ;;
 	*) load "$case" "$@" ;;
 	esac
 }
@@ -98,7 +98,9 @@ one() {
 # All that there is for a kernel, one name a line.
 cases() {
 	say ps,proc
-	"$S/survive" -l | sed 's/ .*//' | grep -vx -e ps -e proc
+	"$S/survive" -l | sed 's/ .*//' | grep -vx -e ps -e proc -e kill-middle
+	printf 'trees:%s\n' kill-leaf kill-middle kill-master kill-frozen freezer freezer-v1 suspend \
+		ps thp pageout compact signals
 	# What -S and -M of rounds take, in a kernel with the calls.
 	for k in anon huge mlocked pinned file stack shared sharedfile sysv mixed; do
 		say "source:$k"

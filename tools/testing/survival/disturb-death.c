@@ -393,18 +393,21 @@ static long cpu_used(void)
 
 /*
  * Frozen is frozen: no process of the group uses a CPU. A space in a call may
- * finish it first, though it counts as frozen from when it began to wait.
+ * finish it first, though it counts as frozen from when it began to wait; and it
+ * may have to wait for a CPU of a busy host.
  */
 static void rest_frozen(struct tally *t, unsigned long long *random)
 {
 	time_t end = time(NULL) + PATIENCE;
-	long before, after;
+	long before = 0;
+	int quiet;
 
-	do {
+	for (quiet = 0; quiet < 4 && time(NULL) <= end; quiet++) {
 		before = cpu_used();
 		usleep(30000);
-		after = cpu_used();
-	} while (after != before && time(NULL) <= end);
+		if (cpu_used() != before)
+			quiet = -1;
+	}
 	nap(random, 50000);
 	if (is_frozen() && cpu_used() != before)
 		tally_bad(t, "%ld us used in a frozen group",
