@@ -100,7 +100,7 @@ cases() {
 	say ps,proc
 	"$S/survive" -l | sed 's/ .*//' | grep -vx -e ps -e proc -e kill-middle
 	printf 'trees:%s\n' kill-leaf kill-middle kill-master kill-frozen freezer freezer-v1 suspend \
-		ps thp pageout compact signals
+		ps signals
 	# What -S and -M of rounds take, in a kernel with the calls.
 	for k in anon huge mlocked pinned file stack shared sharedfile sysv mixed; do
 		say "source:$k"

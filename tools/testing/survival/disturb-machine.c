@@ -204,21 +204,15 @@ static int compact_begin(void)
 	return 0;
 }
 
-/* Memory of which every second page has been given back. */
-static char *make_holes(void)
+/* Every second page is given back, now these, now those: as many at any time. */
+static void move_holes(char *p, unsigned int odd)
 {
-	char *p = mmap(NULL, HOLES, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	unsigned long at;
 
-	if (p == MAP_FAILED)
-		return NULL;
-	madvise(p, HOLES, MADV_NOHUGEPAGE);
-	for (at = 0; at < HOLES; at += PAGE)
+	for (at = odd * PAGE; at < HOLES; at += 2 * PAGE)
 		p[at] = 1;
-	for (at = 0; at < HOLES; at += 2 * PAGE)
+	for (at = !odd * PAGE; at < HOLES; at += 2 * PAGE)
 		madvise(p + at, PAGE, MADV_DONTNEED);
-	return p;
 }
 
 static unsigned long compact_once(pid_t load, unsigned long long *random)
@@ -227,13 +221,17 @@ static unsigned long compact_once(pid_t load, unsigned long long *random)
 	bool ok;
 
 	(void)load;
-	if (!holes)
-		holes = make_holes();
-	ok = put_file(COMPACT, "1");
-	if (holes && !any(random, 8)) {
-		munmap(holes, HOLES);
-		holes = NULL;
+	if (!holes) {
+		holes = mmap(NULL, HOLES, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (holes == MAP_FAILED)
+			exit(1);
+		madvise(holes, HOLES, MADV_NOHUGEPAGE);
+		move_holes(holes, 0);
 	}
+	ok = put_file(COMPACT, "1");
+	if (!any(random, 8))
+		move_holes(holes, any(random, 2));
 	doze(random, 20);
 	return ok;
 }

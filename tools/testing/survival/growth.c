@@ -17,6 +17,7 @@
 
 #include "disturb.h"
 #include "growth.h"
+#include "quiet.h"
 
 #define LOOKS 40
 #define PATIENCE 60	/* seconds */
@@ -139,6 +140,7 @@ void growth_look(struct growth *now, const struct growth *before)
 	struct growth g;
 	int looks, i;
 
+	quiet_begin();
 	drop_slots();
 	look(now);
 	for (looks = 1; looks < LOOKS ||
@@ -151,6 +153,7 @@ void growth_look(struct growth *now, const struct growth *before)
 			if (g.at[i] < now->at[i])
 				now->at[i] = g.at[i];
 	}
+	quiet_end();
 }
 
 bool growth_none(const struct growth *now, const struct growth *before,

@@ -23,8 +23,8 @@ struct growth {
 };
 
 /*
- * The least that is seen in a while: others live beside the load, and what the
- * kernel frees it may free a little later. With @before it looks for up to
+ * The least that is seen in a while, as what the kernel frees it may free a little
+ * later. Who disturbs the load pauses meanwhile. With @before it looks for up to
  * a minute, until it is not more than that.
  */
 void growth_look(struct growth *now, const struct growth *before);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "disturb.h"
+#include "quiet.h"
 
 #define MOST 16			/* disturbances in a run */
 #define MOST_ENTRIES 256	/* lines of the list */
@@ -277,6 +278,7 @@ static void disturb(struct row *r, int copy)
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	while (!run->stop) {
+		quiet_pause();
 		n = r->d->once(load_pid, &random);
 		__atomic_add_fetch(&r->times, n, __ATOMIC_RELAXED);
 		if (!n)		/* nothing to disturb yet */
@@ -300,6 +302,8 @@ static void start_all(void)
 			run->row[i].pid[copy] = pid;
 			if (pid < 0)
 				fail("fork", run->row[i].d->name);
+			else
+				quiet_more(1);
 		}
 }
 
@@ -560,6 +564,10 @@ int main(int argc, char **argv)
 		}
 	if (optind >= argc || run == MAP_FAILED || o.copies > MOST_COPIES)
 		usage();
+	if (!quiet_init()) {
+		perror("survive");
+		return 1;
+	}
 	o.names = argv[optind++];
 	if (!choose(o.names))
 		return 2;
