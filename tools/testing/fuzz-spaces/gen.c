@@ -734,10 +734,43 @@ static void pattern_overlap(struct gen *g)
 	}
 }
 
+/* Bytes of one word, from both sides; the MERGE's border may be in it. */
+static void pattern_granule(struct gen *g)
+{
+	u64 word = ARENA + (u64)(g->hot + any(g, g->nr_hot)) * PAGE +
+		   8 * any(g, PAGE / 8);
+	struct det_op *o;
+	struct step *s;
+	u32 depth, border;
+
+	share(g, 0, DET_SNAP);
+	for (depth = 0; depth < 2; depth++) {
+		s = add(g, K_WRITE);
+		s->depth = depth;
+		s->addr = word + any(g, 8);
+		s->len = 1 + any(g, 2);
+		s->val = any(g, 256);
+	}
+	s = merge(g, 0, merge_flags(g));
+	border = 1 + any(g, 7);
+	o = &s->op[0];
+	if (chance(g, 40)) {
+		*o = (struct det_op){ .op = DET_MERGE, .flags = o->flags,
+				      .caller = word + border,
+				      .child = word + border,
+				      .len = 1 + any(g, PAGE) };
+	} else if (chance(g, 50)) {
+		o->caller = word & -PAGE;
+		o->child = o->caller;
+		o->len = word % PAGE + border;
+	}
+	o->len = clip(g, o->caller, o->len);
+}
+
 static void (*const patterns[])(struct gen *) = {
 	pattern_update, pattern_two, pattern_copy, pattern_perm, pattern_kept,
 	pattern_put_in, pattern_other_place, pattern_nested, pattern_zero,
-	pattern_snap, pattern_overlap,
+	pattern_snap, pattern_overlap, pattern_granule,
 };
 
 /* Big pages, with bytes in both. */

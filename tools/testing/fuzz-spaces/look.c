@@ -19,6 +19,7 @@
 static u8 bytes[BIG * PAGE];
 static u8 prot[NPAGES];
 static u64 present[NPAGES];
+static u64 mapped;	/* pages, in all */
 
 static int open_proc(int pid, const char *name)
 {
@@ -147,6 +148,7 @@ static void read_line(const char *p, u64 base)
 
 	p++;
 	to = hex(&p);
+	mapped += (to - from) / PAGE;
 	for (from = from < base ? base : from;
 	     from < to && from < base + nr_pages * (u64)PAGE; from += PAGE)
 		prot[(from - base) / PAGE] = (p[1] == 'r') * PROT_READ |
@@ -160,6 +162,7 @@ static void read_maps(int pid, u64 base)
 	char *p = buf;
 
 	memset(prot, UNMAPPED, nr_pages);
+	mapped = 0;
 	read_proc(pid, "maps", buf, sizeof(buf));
 	while (*p) {
 		read_line(p, base);
@@ -185,6 +188,22 @@ static bool check_prot(struct run *run, const struct mem *m, const char *name)
 		return false;
 	}
 	return true;
+}
+
+/* What the kernel counts of a space is what there is. */
+static bool check_size(struct run *run, int pid, const char *name)
+{
+	char buf[128];
+	u64 size;
+
+	if (pid == getpid() || !read_proc(pid, "statm", buf, sizeof(buf)))
+		return true;
+	size = atol(buf);
+	if (size == mapped)
+		return true;
+	differ(run, "%s: counted as %llu pages, but it has %llu", name,
+	       (unsigned long long)size, (unsigned long long)mapped);
+	return false;
 }
 
 /* --- Bytes --- */
@@ -275,7 +294,7 @@ static bool look_mem(struct run *run, const struct mem *m, int pid, u64 base,
 		     const char *name)
 {
 	read_maps(pid, base);
-	return check_prot(run, m, name) &&
+	return check_prot(run, m, name) && check_size(run, pid, name) &&
 	       check_bytes(run, m, pid, base, name);
 }
 
