@@ -585,7 +585,7 @@ static int open_trap(pid_t pid, unsigned long long *random)
 	return perf_open(&attr, pid);
 }
 
-/* Open for a while. 1 if something was counted meanwhile. */
+/* Open for a moment, or for as long as a round takes. 1 if something was counted. */
 static unsigned long watch(int fd, unsigned long long *random)
 {
 	uint64_t count = 0;
@@ -594,7 +594,7 @@ static unsigned long watch(int fd, unsigned long long *random)
 	if (fd < 0)
 		return 0;
 	ring = mmap(NULL, 9 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	usleep(any(random, 15000));
+	usleep(any(random, any(random, 2) ? 15000 : 300000));
 	if (read(fd, &count, sizeof(count)) != sizeof(count))
 		count = 0;
 	if (ring != MAP_FAILED)
