@@ -47,6 +47,14 @@ static void nap(unsigned long long *random, unsigned int most)
 	usleep(any(random, any(random, 2) ? most : most / 16 + 1));
 }
 
+/* On a slow machine it takes long until a master has made any. */
+static bool has_spaces(pid_t load)
+{
+	pid_t pid;
+
+	return spaces_below(load, &pid, 1) > 0;
+}
+
 /* A load can only end if its masters live long enough: on a slow machine, too. */
 static void breathe(unsigned long long *random)
 {
@@ -201,7 +209,7 @@ static unsigned long once_master(pid_t load, unsigned long long *random)
 	pid_t pid;
 
 	usleep(any(random, 3000000));
-	pid = any_master(load, random);
+	pid = has_spaces(load) ? any_master(load, random) : 0;
 	if (!pid || !kill_tree(&tally[MASTER], pid))
 		return 0;
 	tally_did(&tally[MASTER], 1);
@@ -324,6 +332,8 @@ static unsigned long once_oom(pid_t load, unsigned long long *random)
 	char limit[32];
 
 	usleep(any(random, 1500000));
+	if (!has_spaces(load))
+		return 0;
 	choose_victims(load, random);
 	before = get_number(in_group(oom_group, "memory.events"), "oom_kill");
 	used = get_number(in_group(oom_group, "memory.current"), NULL);
@@ -622,7 +632,7 @@ static void end_suspend(void)
 /* The report of one kill: who asked for memory, where, what is there. */
 #define OOM_LOG \
 	"invoked oom-killer|[Oo]ut of memory|oom_reaper|oom-kill:|^CPU: [0-9]|" \
-	"^(Hardware name|RIP|Code|R[A-Z][A-Z]|R[01][0-9]|[CDF]S):|" \
+	"^(Tainted|Hardware name|RIP|Code|R[A-Z][A-Z]|R[01][0-9]|[CDF]S):|" \
 	"^Call Trace:|^ </?TASK>|^ (\\? )?[a-zA-Z0-9_.]+\\+0x|" \
 	"^(memory|swap|kmem|tcpmem): usage |^Memory cgroup stats|" \
 	"^[a-z_0-9]+ [0-9]+$|^Tasks state|^\\[ "
