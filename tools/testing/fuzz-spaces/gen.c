@@ -695,6 +695,12 @@ static void pattern_zero(struct gen *g)
 	s = add_call(g, true, chance(g, 30) ? DET_SNAP : 0);
 	s->child = 0;
 	add_op(s, DET_ZERO, addr, addr, len)->prot = PROT_RW;
+	/* The next ones become part of the same mapping. */
+	if (chance(g, 50)) {
+		addr += whole(len);
+		len = clip(g, addr, PAGE);
+		add_op(s, DET_ZERO, addr, addr, len)->prot = PROT_RW;
+	}
 	if (chance(g, 50))
 		add_write(g, 1, 0, 0);
 	if (chance(g, 50))
