@@ -109,13 +109,13 @@ END
 	head -c 2000 "$W/small.tar.xz" >"$W/short.tar.xz"
 }
 
-# All tools but one: a folder of links for PATH.
+# All tools but one, as a folder of links for PATH: path_without TOOL FOLDER
 path_without() {
-	rm -rf "$N/path"
-	mkdir -p "$N/path"
+	rm -rf "$2"
+	mkdir -p "$2"
 	for d in /bin /usr/bin /sbin /usr/sbin /usr/local/bin; do
 		[ -d "$d" ] || continue
-		find "$d" -maxdepth 1 ! -type d ! -name "$1" -exec ln -sf -t "$N/path" {} + 2>/dev/null || :
+		find "$d" -maxdepth 1 ! -type d ! -name "$1" -exec ln -sf -t "$2" {} + 2>/dev/null || :
 	done
 }
 
@@ -150,11 +150,14 @@ mistakes() {
 # as he would, and stand-ins for what he would install with. Their package lists
 # know of the kernel source after an update only; flex is missing at first.
 ordinary_user() {
-	rm -rf "${N:?}"/*
+	if [ -e "$N/make" ]; then
+		rm -rf "$N/copy/build" "$N/state"/* "$N/path/flex"
+		return
+	fi
 	copy "$N/copy"
 	mkdir -p "$N/bin" "$N/state"
-	path_without flex
-	cp "$W/small.tar.xz" "$N/"
+	path_without flex "$N/path"
+	rm -f "$N/path/sudo"
 	stand_ins
 	user='' hide=''
 	if [ "$(id -u)" -eq 0 ]; then
@@ -218,39 +221,50 @@ missing_tools() {
 	ordinary_user
 	refuse "a missing package, no terminal" 'missing: flex. Type: sudo apt-get update' \
 		"$N/make"
-	path_without 'apt-get'
-	rm -f "$N/path/bison"
+	path_without apt-get "$W/path"
+	rm -f "$W/path/bison"
 	refuse "a missing tool on another distribution" 'these tools are missing: bison' \
-		env PATH="$N/path" make -C "$W/copy" --no-print-directory kernel KSRC="$W/small.tar.xz"
+		env PATH="$W/path" make -C "$W/copy" --no-print-directory kernel KSRC="$W/small.tar.xz"
 }
 
-# In name spaces of its own: without a network, with a small disk.
+# In name spaces of its own: without a network (-n), with mounts (-m). Root can do
+# without one for users, which a chroot does not allow.
+apart() {
+	option=$1
+	shift
+	if unshare "$option" true 2>/dev/null; then
+		unshare "$option" "$@"
+	else
+		unshare -r "$option" "$@"
+	fi
+}
+
 without_network() {
-	if ! unshare -rn true 2>/dev/null; then
-		skip "no network" "no user name spaces here"
+	if ! apart -n true 2>/dev/null; then
+		skip "no network" "no name spaces here"
 		return
 	fi
 	# Where flex is installed, apt-get would find nothing to fetch.
-	path_without flex
-	rm -f "$N/path/apt-get"
-	printf '#!/bin/sh\necho "Temporary failure resolving" >&2\nexit 100\n' >"$N/path/apt-get"
-	chmod +x "$N/path/apt-get"
+	path_without flex "$W/path"
+	rm -f "$W/path/apt-get"
+	printf '#!/bin/sh\necho "Temporary failure resolving" >&2\nexit 100\n' >"$W/path/apt-get"
+	chmod +x "$W/path/apt-get"
 	refuse "no network, and a package is missing" 'did not work: is there a network' \
-		env PATH="$N/path" unshare -rn make -C "$W/copy" --no-print-directory kernel
+		apart -n env PATH="$W/path" make -C "$W/copy" --no-print-directory kernel
 	if [ -f /usr/src/linux-source-6.12.tar.xz ]; then
 		works "no network, and nothing is missing" \
-			unshare -rn make -C "$W/copy" --no-print-directory fetch
+			apart -n make -C "$W/copy" --no-print-directory fetch
 	fi
 }
 
 small_disk() {
-	if ! unshare -rm true 2>/dev/null; then
-		skip "a full disk" "no user name spaces here"
+	if ! apart -m true 2>/dev/null; then
+		skip "a full disk" "no name spaces here"
 		return
 	fi
 	mkdir -p "$W/disk"
 	# shellcheck disable=SC2016 # for the inner shell
-	refuse "under 4 GB of space" 'needs 4096 MB of free space' unshare -rm sh -c '
+	refuse "under 4 GB of space" 'needs 4096 MB of free space' apart -m sh -c '
 		mount -t tmpfs -o size=100M none "$1" && cp -r "$2" "$1/copy" &&
 		cd "$1/copy" && rm -rf build && make --no-print-directory kernel' sh "$W/disk" "$W/copy"
 }
@@ -309,6 +323,8 @@ parallel() {
 # The real source, since the kernel's and the selftests' makefiles matter here.
 space_in_path() {
 	copy "$W/a b:c"
+	sum=$(printf '%s' "$W/a b:c" | cksum)
+	second_tree "$W/cache/deterministic-${sum%% *}"
 	works "a path with a space and a colon" env XDG_CACHE_HOME="$W/cache" \
 		make -C "$W/a b:c" --no-print-directory user ${KSRC:+KSRC="$KSRC"}
 	rc=0
@@ -366,8 +382,9 @@ question() {
 	works "YES=1: no question" "$N/make" YES=1
 	said "what was installed is named" 'installing flex \(1.5 MB\)' 1
 	ordinary_user
-	rm "$N/bin/sudo" "$N/path/sudo" 2>/dev/null || :
+	mv "$N/bin/sudo" "$N/sudo"
 	refuse "YES=1 without sudo" 'missing: flex. Type: ' "$N/make" YES=1
+	mv "$N/sudo" "$N/bin/sudo"
 }
 
 # killed GROUP CONDITION COMMAND...: by SIGKILL once the condition is met; GROUP is
@@ -390,7 +407,7 @@ killed_download() {
 		return
 	fi
 	for group in - ''; do
-		rm -rf "$N/copy/build"
+		ordinary_user
 		: >"$N/state/slow"
 		killed "$group" "[ -s $N/copy/build/dl/partial/*.deb ]" "$N/make" YES=1
 		rm "$N/state/slow"
@@ -429,8 +446,8 @@ ctrl_c() {
 
 # df promises much until truly nothing is left.
 full_disk() {
-	if ! unshare -rm true 2>/dev/null; then
-		skip "a disk that gets full" "no user name spaces here"
+	if ! apart -m true 2>/dev/null; then
+		skip "a disk that gets full" "no name spaces here"
 		return
 	fi
 	mkdir -p "$W/disk" "$W/df"
@@ -441,7 +458,7 @@ END
 	chmod +x "$W/df/df"
 	# shellcheck disable=SC2016 # for the inner shell
 	works "a disk that gets full while the kernel is built, and then is not" \
-		env PATH="$W/df:$PATH" unshare -rm sh -c '
+		apart -m env PATH="$W/df:$PATH" sh -c '
 		mount -t tmpfs -o size=40M none "$1" && cp -r "$2" "$1/copy" && cd "$1/copy" &&
 		rm -rf build && k="make --no-print-directory kernel KSRC=$3" &&
 		! STAND_IN=full $k >"$4" 2>&1 && rm build/out/big && $k' \
@@ -450,14 +467,20 @@ END
 		sh -c "cat $W/full; exit 1"
 }
 
+# The tree once more, as links: nothing writes into a file of it.
+second_tree() {
+	mkdir -p "$1"
+	cp -al "$B/linux" "$B/orig" "$1/"
+	cp -a "$B/state" "$1/"
+}
+
 # The kernel that was built, once more in another folder, so that a build there
 # takes seconds. What it says of its folder is said of the other.
 second_kernel() {
 	K=$W/real
 	copy "$K"
-	mkdir -p "$K/build/dl"
-	cp -al "$B/linux" "$B/orig" "$K/build/"
-	cp -a "$B/state" "$B/out" "$K/build/"
+	second_tree "$K/build"
+	cp -a "$B/out" "$K/build/"
 	ln -sfn "$K/build/linux" "$K/build/out/source"
 	grep -rlI "$B" "$K/build/out" | xargs -r sed -i "s,$B/,$K/build/,g"
 	bz=arch/x86/boot/bzImage
@@ -475,7 +498,7 @@ killed_compile() {
 	killed - "grep -q 'CC  *mm/dmem' $log" make -C "$K" kernel
 	# What is left of an object if the kill comes a moment later.
 	: >"$K/build/out/mm/dmem.o"
-	for what in 'LD  *vmlinux.o' 'KSYMS' 'boot/compressed/vmlinux.bin'; do
+	for what in 'LD  *vmlinux.o' 'boot/compressed/vmlinux.bin'; do
 		killed - "grep -q '$what' $log" make -C "$K" kernel
 	done
 	works "after kills while the kernel was compiled and linked the next try ends well" \
