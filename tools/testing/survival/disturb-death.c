@@ -459,6 +459,8 @@ static unsigned long once_frozen_kill(pid_t load, unsigned long long *random)
 	pid_t pid;
 
 	nap(random, 150000);
+	if (!has_spaces(load))
+		return 0;
 	if (freeze_all(t, random)) {
 		pid = any(random, 24) ? find_space(load, any(random, 2), random)
 				      : any_master(load, random);

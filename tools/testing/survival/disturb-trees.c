@@ -197,7 +197,8 @@ static unsigned long trees_done(void)
 }
 
 /* A fault of one, of which other lines may come between. */
-#define TRAP_LOG "segfault at 8 |^ in [a-z]+\\[|likely on CPU |^Code: "
+#define TRAP_LOG "segfault at 8 |^ in [a-z]+\\[|likely on CPU |^Code: |" \
+	"show_signal_msg: [0-9]+ callbacks suppressed|^$"
 
 static int forks_begin(void)
 {
