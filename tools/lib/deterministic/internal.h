@@ -73,4 +73,10 @@ const unsigned char *det_elf_section(const struct det_elf *elf,
 /* Finds out from debugging information what the elements of @var are. */
 void det_find_type(const struct det_elf *elf, struct det_variable *var);
 
+/*
+ * The size of the thread descriptor, which begins at the thread pointer, as the C
+ * library tells debuggers of threads.
+ */
+extern const uint32_t _thread_db_sizeof_pthread;
+
 #endif /* DET_INTERNAL_H */

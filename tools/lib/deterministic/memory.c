@@ -19,12 +19,6 @@
 
 struct det_state det_state;
 
-/*
- * The size of the thread descriptor, which begins at the thread pointer, as the C
- * library tells debuggers of threads.
- */
-extern const uint32_t _thread_db_sizeof_pthread;
-
 /* Takes [start, end) out of the list; what was one area can become two. */
 static int leave_out(uintptr_t start, uintptr_t end)
 {
