@@ -84,11 +84,10 @@ rm -f "$out/.built"
 "$SCRIPTS/configure.sh" --done "$out" "$@" ||
 	step "configure-$kind" "configuring the $kind kernel" "$SCRIPTS/configure.sh" "$out" "$@"
 
+# Without a base folder: ccache would make names in __FILE__ relative to it, and
+# the kernel would not be the one that gcc alone makes.
 cc=gcc
-if command -v ccache >/dev/null; then
-	cc='ccache gcc'
-	export CCACHE_BASEDIR="$B" CCACHE_NOHASHDIR=1
-fi
+! command -v ccache >/dev/null || cc='ccache gcc'
 step "kernel-$kind" "building the $kind kernel" \
 	make -C "$B/linux" O="$out" ARCH=x86_64 CC="$cc" HOSTCC="$cc" -j"$(jobs)" bzImage
 printf '%s\n' "$id" >"$out/.built.new"

@@ -33,10 +33,7 @@ export SOURCE_DATE_EPOCH=0
 
 # As kernel.sh has it: another compiler would mean another build of everything.
 cc=gcc
-if command -v ccache >/dev/null; then
-	cc='ccache gcc'
-	export CCACHE_BASEDIR="$B" CCACHE_NOHASHDIR=1
-fi
+! command -v ccache >/dev/null || cc='ccache gcc'
 
 # result STATUS TEXT
 result() {
