@@ -485,6 +485,9 @@ static void *pinned_map(size_t size, int child, unsigned long long *random)
 
 	if (!r || !p || fd < 0)
 		return lacks("memory and a file");
+	/* What is written later must not count as growth. */
+	if (posix_fallocate(fd, 0, size))
+		return lacks("memory for a file");
 	r->fd = syscall(__NR_io_uring_setup, 2, &params);
 	if (r->fd < 0 || !ring_map(r, &params))
 		return lacks("io_uring");
