@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "disturb.h"
+#include "disturb-tools.h"
 #include "growth.h"
 #include "quiet.h"
 
@@ -24,6 +25,7 @@
 #define PAUSE 25000	/* microseconds */
 #define KTHREAD 0x00200000	/* PF_KTHREAD, in /proc/PID/stat */
 #define OUR_SWAP "/dev/zram0"	/* have_swap() in mem.h has made it */
+#define THP "/sys/kernel/mm/transparent_hugepage/enabled"
 
 static const char * const name[GROWTH_NR] = {
 	"anon", "pgtables", "committed", "slab", "tasks",
@@ -141,6 +143,9 @@ void growth_look(struct growth *now, const struct growth *before)
 	int looks, i;
 
 	quiet_begin();
+	/* khugepaged takes pages away before the huge one is there: not meanwhile. */
+	settings_use();
+	set_to(THP, "never");
 	drop_slots();
 	look(now);
 	for (looks = 1; looks < LOOKS ||
@@ -153,6 +158,7 @@ void growth_look(struct growth *now, const struct growth *before)
 			if (g.at[i] < now->at[i])
 				now->at[i] = g.at[i];
 	}
+	settings_drop();
 	quiet_end();
 }
 

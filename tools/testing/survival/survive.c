@@ -425,6 +425,7 @@ static void share_counters(void)
 	chmod("/proc/slabinfo", 0444);
 	chmod("/sys/kernel/slab/det_space/shrink", 0666);
 	chmod("/sys/kernel/slab/dmem_image/shrink", 0666);
+	chmod("/sys/kernel/mm/transparent_hugepage/enabled", 0666);
 }
 
 /*
