@@ -627,22 +627,11 @@ static bool dmem_can_share(const struct dmem_copy *c)
 	       c->daddr == c->saddr && c->src == current->mm;
 }
 
-/* Some memory is unmapped in its own units only: hugetlb, vDSO, SysV. */
-static int dmem_may_cut(struct vm_area_struct *vma, unsigned long addr)
-{
-	if (addr <= vma->vm_start || addr >= vma->vm_end || !vma->vm_ops ||
-	    !vma->vm_ops->may_split)
-		return 0;
-	return vma->vm_ops->may_split(vma, addr) ? -EOPNOTSUPP : 0;
-}
-
-/* May all of a range of the destination be replaced? */
-static int dmem_may_replace(struct dmem_copy *c, unsigned long start,
+/* May the destination's pages be replaced? */
+static int dmem_may_copy_to(struct dmem_copy *c, unsigned long start,
 			    unsigned long end)
 {
-	VMA_ITERATOR(vmi, c->dst, start);
-	struct vm_area_struct *vma;
-	int ret = 0;
+	int ret;
 
 	c->where = start;
 	ret = dmem_may_map_at(start);
@@ -650,17 +639,7 @@ static int dmem_may_replace(struct dmem_copy *c, unsigned long start,
 		return ret;
 	if (mmap_read_lock_killable(c->dst))
 		return -EINTR;
-	for_each_vma_range(vmi, vma, end) {
-		if (vma->vm_flags & VM_SEALED)
-			ret = -EPERM;
-		else
-			ret = dmem_may_cut(vma, start) ?:
-			      dmem_may_cut(vma, end);
-		if (!ret)
-			continue;
-		c->where = max(start, vma->vm_start);
-		break;
-	}
+	ret = dmem_may_replace(c->dst, start, end, &c->where);
 	mmap_read_unlock(c->dst);
 	return ret;
 }
@@ -673,7 +652,7 @@ static int dmem_copy_pages(struct dmem_copy *c, unsigned long start,
 
 	if (start >= end)
 		return 0;
-	ret = dmem_may_replace(c, start + delta, end + delta);
+	ret = dmem_may_copy_to(c, start + delta, end + delta);
 	if (ret)
 		return ret;
 	c->pages = (end - start) >> PAGE_SHIFT;

@@ -86,6 +86,8 @@ void dmem_uncharge(vm_flags_t flags, unsigned long start, unsigned long end);
 int dmem_map_zeros(struct mm_struct *mm, unsigned long start,
 		   unsigned long end, vm_flags_t flags);
 int dmem_may_map_at(unsigned long addr);
+int dmem_may_replace(struct mm_struct *mm, unsigned long start,
+		     unsigned long end, unsigned long *where);
 void dmem_unlock(struct mm_struct *mm);
 int dmem_fork_vma(struct mm_struct *mm, struct vm_area_struct *svma,
 		  unsigned long start, unsigned long end, bool wipe,

@@ -280,6 +280,37 @@ static int dmem_may_map(unsigned long addr, unsigned int prot)
 					      MAP_ANONYMOUS | MAP_FIXED));
 }
 
+/* Some memory is unmapped in its own units only: hugetlb, vDSO. */
+static int dmem_may_cut(struct vm_area_struct *vma, unsigned long addr)
+{
+	if (addr <= vma->vm_start || addr >= vma->vm_end || !vma->vm_ops ||
+	    !vma->vm_ops->may_split)
+		return 0;
+	return vma->vm_ops->may_split(vma, addr) ? -EOPNOTSUPP : 0;
+}
+
+/* May all of a range be replaced? With the mmap lock. */
+int dmem_may_replace(struct mm_struct *mm, unsigned long start,
+		     unsigned long end, unsigned long *where)
+{
+	VMA_ITERATOR(vmi, mm, start);
+	struct vm_area_struct *vma;
+	int ret = 0;
+
+	for_each_vma_range(vmi, vma, end) {
+		if (vma->vm_flags & VM_SEALED)
+			ret = -EPERM;
+		else
+			ret = dmem_may_cut(vma, start) ?:
+			      dmem_may_cut(vma, end);
+		if (!ret)
+			continue;
+		*where = max(start, vma->vm_start);
+		break;
+	}
+	return ret;
+}
+
 /**
  * dmem_zero - zeros in an address space
  * @mm: current's own, or that of a stopped child
@@ -292,8 +323,9 @@ static int dmem_may_map(unsigned long addr, unsigned int prot)
  * Whole pages are mapped anew. Parts of pages are written, where they are
  * mapped writable. All or nothing, except for memory that runs out.
  *
- * Return: 0, -EFAULT, -EACCES, -EPERM (sealed memory of a master), -ENOMEM,
- * -EINTR, or -ENOTRECOVERABLE: no memory, and the whole pages are unmapped.
+ * Return: 0, -EFAULT, -EACCES, -EPERM (sealed memory of a master), -EOPNOTSUPP
+ * (a part of what goes only as a whole), -ENOMEM, -EINTR, or -ENOTRECOVERABLE:
+ * no memory, and the whole pages are unmapped.
  */
 int dmem_zero(struct mm_struct *mm, unsigned long addr, unsigned long len,
 	      unsigned int prot, bool noreserve, unsigned long *where)
@@ -323,10 +355,11 @@ int dmem_zero(struct mm_struct *mm, unsigned long addr, unsigned long len,
 		ret = -EINTR;
 		goto write;
 	}
-	if (prot)
+	ret = dmem_may_replace(mm, start, end, where);
+	if (!ret && prot)
 		ret = dmem_map_zeros(mm, start, end,
 				     dmem_anon_flags(prot, noreserve));
-	else
+	else if (!ret)
 		ret = dmem_unmap(mm, start, end);
 	dmem_unlock(mm);
 write:
@@ -361,7 +394,8 @@ static int dmem_may_protect(struct vm_area_struct *vma, unsigned int prot,
  * @where: out: address of the failure; what lies before it is changed
  *
  * Return: 0, -EFAULT for a hole, -EACCES (VM_MAY*, MDWE, a security module),
- * -EOPNOTSUPP for memory that has its own idea of mprotect, -EPERM (sealed),
+ * -EOPNOTSUPP for memory that has its own idea of mprotect (SGX), or a part of
+ * what goes only as a whole, -EPERM (sealed),
  * -ENOMEM, -EINTR.
  */
 int dmem_perm(struct mm_struct *mm, unsigned long addr, unsigned long len,
@@ -386,10 +420,14 @@ int dmem_perm(struct mm_struct *mm, unsigned long addr, unsigned long len,
 	for_each_vma_range(vmi, vma, end) {
 		if (vma->vm_start > pos)
 			break;
+		next = min(vma->vm_end, end);
 		ret = dmem_may_protect(vma, prot, &flags);
+		/* A permission that stays cuts nothing. */
+		if (!ret && flags != vma->vm_flags)
+			ret = dmem_may_cut(vma, pos) ?:
+			      dmem_may_cut(vma, next);
 		if (ret)
 			break;
-		next = min(vma->vm_end, end);
 		ret = mprotect_fixup(&vmi, &tlb, vma, &prev, pos, next, flags);
 		if (ret)
 			break;

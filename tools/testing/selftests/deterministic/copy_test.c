@@ -927,11 +927,13 @@ TEST_F(copy, hugetlb_of_the_caller)
 	ASSERT_EQ(0, put_op(1, 0, op_copy(self->arena, THERE, LEN), NULL));
 	ret = get_op(1, 0, op_copy(p + PAGE, THERE, PAGE), &st);
 	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, p + PAGE, ret, &st);
-	/* As munmap says. */
 	ret = get_op(1, 0, op_zero(addr_of(p) + PAGE, PAGE, PROT_RW), &st);
-	EXPECT_OP_ERR_AT(EINVAL, 0, p + PAGE, ret, &st);
+	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, p + PAGE, ret, &st);
 	ret = get_op(1, 0, op_zero(addr_of(p) + PAGE, PAGE, 0), &st);
-	EXPECT_OP_ERR_AT(EINVAL, 0, p + PAGE, ret, &st);
+	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, p + PAGE, ret, &st);
+	EXPECT_EQ(0, get_op(1, 0, op_perm(addr_of(p) + PAGE, PAGE, PROT_RW), NULL));
+	ret = get_op(1, 0, op_perm(addr_of(p) + PAGE, PAGE, PROT_READ), &st);
+	EXPECT_OP_ERR_AT(EOPNOTSUPP, 0, p + PAGE, ret, &st);
 	EXPECT_STREQ("rw-p", perm_at(getpid(), addr_of(p)));
 	EXPECT_STREQ("rw-p", perm_at(getpid(), addr_of(p) + PAGE));
 	/* All of it can. */
@@ -972,7 +974,7 @@ TEST_F(copy, userfaultfd_is_refused)
 TEST_F(copy, kernel_pages_by_range)
 {
 	struct det_status st;
-	__u64 start, end;
+	__u64 start = 0, end = 0;
 	long ret;
 
 	if (!find_map(getpid(), "[vvar", &start, &end))

@@ -167,12 +167,12 @@ TEST_F(perm, sealed_memory)
 	if (syscall(__NR_mseal, self->a, LEN, 0))
 		SKIP(return, "no mseal");
 	ret = get_op(1, 0, op_perm(addr_of(self->a), PAGE, PROT_READ), &st);
-	EXPECT_OP_ERR(EPERM, 0, ret, &st);
+	EXPECT_OP_ERR_AT(EPERM, 0, self->a, ret, &st);
 	ret = get_op(1, 0, op_zero(addr_of(self->a), PAGE, PROT_RW), &st);
-	EXPECT_OP_ERR(EPERM, 0, ret, &st);
+	EXPECT_OP_ERR_AT(EPERM, 0, self->a, ret, &st);
 	ASSERT_EQ(0, put_op(1, 0, op_zero(THERE, PAGE, PROT_RW), NULL));
 	ret = get_op(1, 0, op_copy(self->a, THERE, PAGE), &st);
-	EXPECT_OP_ERR(EPERM, 0, ret, &st);
+	EXPECT_OP_ERR_AT(EPERM, 0, self->a, ret, &st);
 	EXPECT_STREQ("rw-p", perm_at(getpid(), addr_of(self->a)));
 	EXPECT_EQ(0, memcmp(before, self->a, LEN));
 }

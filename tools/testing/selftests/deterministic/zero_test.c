@@ -248,9 +248,9 @@ TEST_F(zero, write_and_execute_denied)
 		SKIP(return, "no MDWE");
 	ASSERT_EQ(0, put_op(2, 0, op_zero(THERE, PAGE, PROT_RW), NULL));
 	ret = put_op(2, 0, op_zero(THERE, PAGE, PROT_RWX), &st);
-	EXPECT_OP_ERR(EACCES, 0, ret, &st);
+	EXPECT_OP_ERR_AT(EACCES, 0, THERE, ret, &st);
 	ret = get_op(2, 0, op_zero(addr_of(self->a), PAGE, PROT_RWX), &st);
-	EXPECT_OP_ERR(EACCES, 0, ret, &st);
+	EXPECT_OP_ERR_AT(EACCES, 0, self->a, ret, &st);
 }
 
 TEST_F(zero, mistakes)
