@@ -276,6 +276,23 @@ bool det_fault(struct task_struct *t, const struct kernel_siginfo *info,
 	return true;
 }
 
+/**
+ * det_stop_code - current, a space, may not execute its memory as it is
+ * @addr: where
+ *
+ * It stops before it returns to user mode, as for an instruction that cannot be
+ * fetched there.
+ */
+void det_stop_code(u64 addr)
+{
+	struct det_stop why = { .reason = DET_FAULT, .sig = SIGSEGV };
+
+	det_trap_code(&why.trap, &why.error);
+	why.addr = addr;
+	current->det->checked = false;
+	det_queue(current->det, &why);
+}
+
 static void det_stop_syscall(struct pt_regs *regs, long nr)
 {
 	struct det_stop why = { .reason = DET_SYSCALL, .nr = nr };
@@ -383,7 +400,8 @@ static int det_may_make(struct det_family *family, enum det_who who)
 	return 0;
 }
 
-static struct det_space *det_alloc(struct det_family *family, u64 number)
+static struct det_space *det_alloc(struct det_family *family, u64 number,
+				   bool strict)
 {
 	struct det_space *sp = kmem_cache_zalloc(det_cache, GFP_KERNEL);
 
@@ -391,6 +409,7 @@ static struct det_space *det_alloc(struct det_family *family, u64 number)
 		return NULL;
 	refcount_set(&sp->ref, 1);
 	sp->number = number;
+	sp->strict = strict || (current->det && current->det->strict);
 	det_family_init(&sp->family, family->depth + 1);
 	init_completion(&sp->reaped);
 	/* Not yet at rest, but on its way; det_start() clears it. */
@@ -450,12 +469,13 @@ static int det_spawn(struct det_space *sp)
  * @family: the parent's
  * @number: the child's
  * @who: may make one
+ * @strict: a new one executes nothing that draws random numbers
  *
  * Return: the child with a reference, or an ERR_PTR: -EPERM, -ELOOP, -ENOSPC,
  * -EAGAIN (a limit on tasks), -ENOMEM, -ERESTARTNOINTR.
  */
 struct det_space *det_find_or_make(struct det_family *family, u64 number,
-				   enum det_who who)
+				   enum det_who who, bool strict)
 {
 	struct det_space *sp;
 	int ret;
@@ -473,7 +493,7 @@ struct det_space *det_find_or_make(struct det_family *family, u64 number,
 	if (ret)
 		goto fail;
 	ret = -ENOMEM;
-	sp = det_alloc(family, number);
+	sp = det_alloc(family, number, strict);
 	if (!sp)
 		goto fail;
 	ret = xa_reserve(&family->children, number, GFP_KERNEL_ACCOUNT);

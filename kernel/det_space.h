@@ -64,6 +64,8 @@ struct det_stop {
  * @busy: a call works on this space
  * @gone: being killed
  * @broken: memory ran out under an operation
+ * @strict: executes nothing that draws random numbers; so do its descendants
+ * @checked: what it can execute has been looked at since it was changed
  * @stop: why it is stopped
  * @notify: counts the stops, or NULL
  * @image: the snapshot, or NULL
@@ -88,6 +90,8 @@ struct det_space {
 	bool busy;
 	bool gone;
 	bool broken;
+	bool strict;
+	bool checked;
 	struct det_stop stop;
 	struct eventfd_ctx *notify;
 	struct dmem_image *image;
@@ -100,16 +104,19 @@ enum det_who { DET_OFF, DET_EVERYBODY, DET_ADMIN };
 struct det_family *det_own_family(bool make);
 struct det_space *det_find(struct det_family *family, u64 number);
 struct det_space *det_find_or_make(struct det_family *family, u64 number,
-				   enum det_who who);
+				   enum det_who who, bool strict);
 void det_put_space(struct det_space *sp);
 long det_kill(struct det_family *family, u64 number);
 void det_kill_self(void);
 
+void det_stop_code(u64 addr);
 void det_park(const struct det_stop *why);
 int det_claim(struct det_space *sp, bool nowait);
 void det_release(struct det_space *sp);
 struct dmem_image *det_hold_image(struct det_space *sp);
 int det_start(struct det_space *sp);
 int det_wait_stop(struct det_space *sp);
+
+int det_require(u64 sources);
 
 #endif /* _KERNEL_DET_SPACE_H */

@@ -115,11 +115,19 @@ static int det_check_flags(const struct det_call *c)
 		return -EINVAL;
 	if (c->a.nr_ops > DET_MAX_OPS)
 		return -E2BIG;
-	if (c->a.require)
-		return -EOPNOTSUPP;
 	if ((flags & (DET_NOWAIT | DET_NOTIFY)) && det_is_space(current))
 		return -EPERM;
 	return 0;
+}
+
+/* What the machine closes is not for a space to see. */
+static int det_check_require(const struct det_call *c)
+{
+	int ret = det_require(c->a.require);
+
+	if (ret == -EOPNOTSUPP && det_is_space(current))
+		return -EOWNERDEAD;
+	return ret;
 }
 
 static bool det_bad_range(u64 addr, u64 len)
@@ -368,7 +376,7 @@ static int det_read_args(struct det_call *c)
 		c->a.status = 0;
 		return ret;
 	}
-	return det_check_flags(c) ?: det_read_ops(c) ?: det_read_regs(c) ?:
+	return det_check_flags(c) ?: det_check_require(c) ?: det_read_ops(c) ?: det_read_regs(c) ?:
 	       det_read_rest(c);
 }
 
@@ -601,6 +609,53 @@ static int det_step_snap(struct det_call *c)
 	return 0;
 }
 
+/*
+ * A strict space executes nothing that it has not been looked at for. @mm is at
+ * rest: a stopped child's, or current's.
+ */
+static int det_check_code(struct mm_struct *mm, unsigned long *where)
+{
+	return det_opened(DET_SOURCE_RANDOM) ? 0 : dmem_check_code(mm, where);
+}
+
+static int det_check_child(struct det_call *c)
+{
+	struct det_space *sp = c->sp;
+	struct mm_struct *mm;
+	unsigned long where = 0;
+	int ret;
+
+	if (!sp->strict || sp->checked)
+		return 0;
+	mm = get_task_mm(sp->task);
+	if (!mm)
+		return -EOWNERDEAD;
+	ret = det_check_code(mm, &where);
+	mmput(mm);
+	sp->checked = !ret;
+	if (ret == -EACCES) {
+		c->st.op = c->a.nr_ops;
+		c->st.addr = where;
+	}
+	return ret;
+}
+
+/* What a strict space has made of its own memory. */
+static void det_check_self(const struct det_call *c)
+{
+	unsigned long where = 0;
+	int ret;
+
+	if (!c->a.nr_ops || (c->put && c->number != DET_SELF) ||
+	    !current->det || !current->det->strict)
+		return;
+	ret = det_check_code(current->mm, &where);
+	if (ret == -EACCES)
+		det_stop_code(where);
+	else if (ret)
+		det_kill_self();
+}
+
 static int det_step_start(struct det_call *c)
 {
 	struct det_space *sp = c->sp;
@@ -613,7 +668,9 @@ static int det_step_start(struct det_call *c)
 	}
 	if (!(c->a.flags & DET_START))
 		return 0;
-	ret = det_start(sp);
+	ret = det_check_child(c);
+	if (!ret)
+		ret = det_start(sp);
 	c->started = !ret;
 	return ret;
 }
@@ -658,6 +715,8 @@ static long det_steps(struct det_call *c)
 
 	if (sp->state == DET_STATE_DEAD)
 		return needs ? -EOWNERDEAD : 0;
+	if (c->put && c->a.nr_ops)
+		sp->checked = false;
 	if (c->a.nr_ops || c->a.flags & DET_SNAP) {
 		c->mm = get_task_mm(sp->task);
 		if (!c->mm)
@@ -827,7 +886,8 @@ static long det_call(struct det_call *c)
 	}
 	if (c->put) {
 		sp = det_find_or_make(family, c->number,
-				      READ_ONCE(det_sysctl));
+				      READ_ONCE(det_sysctl),
+				      c->a.require & DET_REQUIRE_RANDOM);
 		ret = PTR_ERR_OR_ZERO(sp);
 		if (ret)
 			sp = NULL;
@@ -835,11 +895,15 @@ static long det_call(struct det_call *c)
 		sp = family ? det_find(family, c->number) : NULL;
 		ret = sp ? 0 : -ESRCH;
 	}
+	/* It was made without. */
+	if (!ret && c->a.require & DET_REQUIRE_RANDOM && !sp->strict)
+		ret = -EINVAL;
 	if (!ret)
 		ret = det_step_claim(c, sp);
 	if (!ret)
 		ret = det_steps(c);
 out:
+	det_check_self(c);
 	ret = det_result(c, ret);
 	det_end(c, sp);
 	return ret;

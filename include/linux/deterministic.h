@@ -8,6 +8,7 @@
 #ifndef _LINUX_DETERMINISTIC_H
 #define _LINUX_DETERMINISTIC_H
 
+#include <linux/det_source.h>
 #include <linux/mm_types.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
@@ -28,6 +29,12 @@ static inline bool det_is_space(const struct task_struct *t)
 static inline bool det_mm_is_space(const struct mm_struct *mm)
 {
 	return test_bit(MMF_DETERMINISTIC, &mm->flags);
+}
+
+/* SGDT and its kin fault, where UMIP lets them, and are not emulated. */
+static inline bool det_hides_tables(void)
+{
+	return det_is_space(current) && !det_opened(DET_SOURCE_TABLES);
 }
 
 /* A new task is a space if its maker says so, whatever its maker is. */
@@ -104,6 +111,11 @@ static inline bool det_is_space(const struct task_struct *t)
 }
 
 static inline bool det_mm_is_space(const struct mm_struct *mm)
+{
+	return false;
+}
+
+static inline bool det_hides_tables(void)
 {
 	return false;
 }

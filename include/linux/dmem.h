@@ -50,6 +50,8 @@ int dmem_write(struct mm_struct *mm, unsigned long addr, const void *buf,
 bool dmem_accessible(struct mm_struct *mm, unsigned long addr,
 		     unsigned long len, vm_flags_t need, bool keys);
 
+int dmem_check_code(struct mm_struct *mm, unsigned long *where);
+
 struct dmem_image *dmem_snap(struct mm_struct *mm);
 struct dmem_image *dmem_image_get(struct dmem_image *image);
 void dmem_image_put(struct dmem_image *image);

@@ -88,7 +88,18 @@ void det_regs_init(struct task_struct *task, struct det_regs *r)
 	thread->features_locked = 0;
 	memset(&thread->shstk, 0, sizeof(thread->shstk));
 #endif
-	set_tsk_thread_flag(task, TIF_NOTSC);
+	det_cpu_close(task);
+}
+
+/*
+ * Where the last x87 instruction was, and its operand. Whether a CPU keeps them
+ * over a context switch is its own affair.
+ */
+static void det_forget_fpu_pointers(struct fxregs_state *fx)
+{
+	fx->fop = 0;
+	fx->rip = 0;
+	fx->rdp = 0;
 }
 
 /**
@@ -122,6 +133,7 @@ void det_regs_save(struct det_regs *r)
 
 	kernel_fpu_begin();
 	kernel_fpu_end();
+	det_forget_fpu_pointers(&current->thread.fpu.fpstate->regs.fxsave);
 	r->pkru = read_pkru();
 	r->reset_segments = false;
 }
@@ -258,6 +270,7 @@ void det_xstate_get(struct task_struct *task, const struct det_regs *r,
 
 	if (!cpu_feature_enabled(X86_FEATURE_XSAVE)) {
 		copy_xstate_to_uabi_buf(to, task, XSTATE_COPY_FX);
+		det_forget_fpu_pointers(buf);
 		return;
 	}
 	/* Its value is taken from r; the bit makes the copy contain it. */
@@ -266,6 +279,7 @@ void det_xstate_get(struct task_struct *task, const struct det_regs *r,
 	__copy_xstate_to_uabi_buf(to, fpstate, fpstate->user_xfeatures, r->pkru,
 				  XSTATE_COPY_XSAVE);
 	out->header.xfeatures = fpstate->user_xfeatures;
+	det_forget_fpu_pointers(&out->i387);
 }
 
 /**
@@ -354,6 +368,17 @@ void det_fast_32_undo(struct pt_regs *regs)
 {
 	regs->ax = regs->orig_ax;
 	regs->ip = 0;
+}
+
+/**
+ * det_trap_code - the CPU's words about an instruction that cannot be fetched
+ * @trap: exception number
+ * @error: error code
+ */
+void det_trap_code(int *trap, u64 *error)
+{
+	*trap = X86_TRAP_PF;
+	*error = X86_PF_USER | X86_PF_INSTR;
 }
 
 /**

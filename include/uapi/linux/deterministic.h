@@ -51,6 +51,21 @@
 #define DET_MERGE_GRANULE_8	(3U << 8)	/* 8 */
 #define DET_MERGE_GRANULE_MASK	(3U << 8)
 
+/*
+ * det_args.require: what a space must not see. Whether this machine can close it,
+ * /sys/kernel/deterministic says.
+ */
+#define DET_REQUIRE_TSC		(1ULL << 0)	/* RDTSC, RDTSCP, TPAUSE, UMWAIT, RDPRU */
+#define DET_REQUIRE_PMC		(1ULL << 1)	/* RDPMC */
+#define DET_REQUIRE_CPUID	(1ULL << 2)	/* CPUID */
+#define DET_REQUIRE_CPU_NUMBER	(1ULL << 3)	/* RDPID, LSL of the CPU's segment */
+#define DET_REQUIRE_TABLES	(1ULL << 4)	/* SGDT, SIDT, SLDT, STR, SMSW */
+#define DET_REQUIRE_TSX		(1ULL << 5)	/* XBEGIN */
+#define DET_REQUIRE_RANDOM	(1ULL << 6)	/* RDRAND, RDSEED: no such code */
+#define DET_REQUIRE_XINUSE	(1ULL << 7)	/* XGETBV of 1, XSAVE's header */
+#define DET_REQUIRE_SELECTOR	(1ULL << 8)	/* RPL of a null selector */
+#define DET_REQUIRE_FPU_POINTERS (1ULL << 9)	/* FIP, FDP, FOP */
+
 /* det_status.reason */
 #define DET_RUNNING		0	/* not stopped */
 #define DET_NEW			1	/* made, never started */
@@ -100,7 +115,8 @@ struct det_range {
 /**
  * struct det_status - how a child stopped, and how far a call came
  * @reason: DET_RUNNING ... DET_KILLED
- * @op: index of the operation that failed, else DET_NO_OP
+ * @op: index of the operation that failed; det_args.nr_ops where a space that
+ *	must not draw random numbers was not started; else DET_NO_OP
  * @nr_done: operations done
  * @nr_ranges: conflicts written to det_args.ranges
  * @sig: DET_FAULT: the signal an ordinary process would have got
@@ -146,7 +162,7 @@ struct det_status {
  * @ranges: struct det_range[nr_ranges], or 0; where conflicts go
  * @nr_ranges: how many fit
  * @__pad: 0
- * @require: 0
+ * @require: DET_REQUIRE_*: no space where this machine leaves one open
  */
 struct det_args {
 	__aligned_u64 flags;

@@ -324,11 +324,13 @@ static inline long spawn(__u64 child, __u64 flags, space_fn fn, void *arg,
 #define ASM_EXIT "mov $60, %eax\nxor %edi, %edi\nsyscall\n"
 
 /* The same with labels around one instruction that matters. */
-#define INSN(name, setup, insn) \
+#define INSN_THEN(name, setup, insn, rest) \
 	BLOB(name, setup "\n" \
 	     ".globl " #name "_at\n.globl " #name "_after\n" \
-	     #name "_at:\n" insn "\n" #name "_after:\n" ASM_EXIT); \
+	     #name "_at:\n" insn "\n" #name "_after:\n" rest); \
 	extern const char name##_at[], name##_after[]
+
+#define INSN(name, setup, insn) INSN_THEN(name, setup, insn, ASM_EXIT)
 
 /* Assembler for a dret of what is in RDI. */
 #define ASM_DRET "mov $550, %eax\nsyscall\n"
