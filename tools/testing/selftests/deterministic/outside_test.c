@@ -216,6 +216,31 @@ TEST_F(proc, status_lines)
 	EXPECT_FALSE(pid_line(1, "DetParent", val, sizeof(val)));
 }
 
+/* Idle: a stopped task that is no load. */
+TEST_F(proc, stopped_is_no_load)
+{
+	EXPECT_TRUE(has_line(self->pid, "State", "I (idle)"));
+}
+
+/* What the kernel would walk when a thread dies: not a space's. */
+TEST_F(proc, no_robust_list)
+{
+	struct { void *next; long offset; void *pending; } list = {};
+	void *head = &list;
+	size_t len;
+	pid_t pid;
+
+	list.next = &list;
+	ASSERT_EQ(0, syscall(__NR_set_robust_list, &list, sizeof(list)));
+	ASSERT_EQ(0, put_op(OTHER, 0, op_whole(), NULL));
+	pid = space_pid(getpid(), OTHER);
+	ASSERT_EQ(0, syscall(__NR_get_robust_list, 0, &head, &len));
+	EXPECT_EQ(&list, head);
+	ASSERT_EQ(0, syscall(__NR_get_robust_list, pid, &head, &len));
+	EXPECT_EQ(NULL, head);
+	EXPECT_EQ(0, kill_child(OTHER));
+}
+
 TEST_F(proc, reasons)
 {
 	pid_t pid;
@@ -536,6 +561,87 @@ static int space_out_of_memory(void)
 		return 91;
 	print_status(&st);
 	return st.reason;
+}
+
+#define TOUCHED (1ULL << 32)
+
+/* The child writes to each page there, and faults behind them. */
+static bool touch_pages(__u64 child)
+{
+	struct user_regs_struct regs = blob_regs();
+	struct det_status st = {};
+
+	regs.rax = TOUCHED;
+	return !put_regs(child, &regs, DET_START | DET_WAIT, &st) &&
+	       st.reason == DET_FAULT;
+}
+
+/* A child has touched @len bytes: before; there is a snapshot, and all is touched again. */
+static bool make_snapshot(__u64 child, __u64 len, long (*held)(pid_t pid),
+			  long *before, long *after)
+{
+	pid_t pid;
+
+	if (MAKE(child, code_touch) ||
+	    put_op(child, 0, op_zero(TOUCHED, len, PROT_RW), NULL) ||
+	    !touch_pages(child))
+		return false;
+	pid = space_pid(getpid(), child);
+	*before = held(pid);
+	if (put_flags(child, DET_SNAP, NULL) || !touch_pages(child))
+		return false;
+	*after = held(pid);
+	return true;
+}
+
+static long group_holds(pid_t pid)
+{
+	char text[32] = "";
+
+	read_text(GROUP "/memory.current", text, sizeof(text));
+	return atol(text) >> 20;
+}
+
+static int snapshot_in_the_group(void)
+{
+	long before, after;
+
+	if (!enter_group() ||
+	    !make_snapshot(CHILD, 32 << 20, group_holds, &before, &after))
+		return 91;
+	fprintf(stderr, "# %ld MiB, then %ld\n", before, after);
+	return before < 32 || after < before + 31;
+}
+
+/* What the snapshot alone still has is charged to the group. */
+TEST_F(cgroup, snapshot_is_charged)
+{
+	write_text(CGROUP "/cgroup.subtree_control", "+memory");
+	if (access(GROUP "/memory.current", R_OK))
+		SKIP(return, "no memory controller");
+	EXPECT_EQ(0, in_a_process(snapshot_in_the_group));
+}
+
+static long oom_score(pid_t pid)
+{
+	char text[32] = "";
+
+	read_text(pid_file(pid, "oom_score"), text, sizeof(text));
+	return atol(text);
+}
+
+/* And counts for its space when a victim is looked for: 64 MiB of a few GiB. */
+TEST(snapshot_in_the_oom_score)
+{
+	long before, after, empty;
+
+	NEED_CALLS();
+	ASSERT_EQ(0, MAKE(OTHER, code_count));
+	empty = oom_score(space_pid(getpid(), OTHER));
+	ASSERT_TRUE(make_snapshot(CHILD, 64 << 20, oom_score, &before, &after));
+	if (before < empty + 4)
+		SKIP(return, "so much memory that 64 MiB do not show");
+	EXPECT_LE((before - empty) * 3 / 4, after - before);
 }
 
 /* The OOM killer's choice is the machine's doing: KILLED. */

@@ -560,8 +560,7 @@ static void send_all(pid_t pid)
 	int sig;
 
 	for (sig = 1; sig <= SIGRTMAX; sig++) {
-		if (sig == SIGKILL || sig == SIGSTOP || sig == SIGTSTP ||
-		    sig == SIGTTIN || sig == SIGTTOU)
+		if (sig == SIGKILL || sig == SIGSTOP || sig == SIGTSTP)
 			continue;
 		kill(pid, sig);
 		syscall(__NR_tgkill, pid, pid, sig);
