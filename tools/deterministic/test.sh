@@ -167,6 +167,12 @@ example_says()
 	diff "$work/got" "$work/want"
 }
 
+clock_says()
+{
+	"$bin/det-clock" > "$work/got" || return 1
+	printf 'space 0: 1 2 3\nspace 1: 1 2 3\n' | diff "$work/got" -
+}
+
 # main_job_with PROGRAM SCRIPT: runs with SCRIPT in place of PROGRAM
 main_job_with()
 {
@@ -201,6 +207,7 @@ test_race()
 	check "the library" "$bin/det-lib-test"
 	check "drace, 10 runs" same_report
 	check "example" example_says
+	check "clock" clock_says
 }
 
 # refuses STATUS WORD COMMAND...: one line with WORD in it, and the status
