@@ -18,7 +18,7 @@ fresh() {
 	[ -f "$B/user/.built" ] || return 1
 	for d in tools/deterministic tools/lib/deterministic include/uapi deterministic/scripts/user.sh \
 		tools/testing/selftests/deterministic tools/testing/survival \
-		tools/testing/fuzz-spaces; do
+		tools/testing/fuzz-spaces tools/testing/prove; do
 		[ -z "$(find "$ROOT/$d" -newer "$B/user/.built" -print | head -1)" ] || return 1
 	done
 }
@@ -39,7 +39,7 @@ selftests() {
 }
 
 survival() {
-	for d in survival fuzz-spaces; do
+	for d in survival fuzz-spaces prove; do
 		make -C "$ROOT/tools/testing/$d" OUT="$WORK/survival" CC="$cc" -j"$(jobs)"
 	done
 	strip -g "$WORK"/survival/* 2>/dev/null || :
