@@ -214,14 +214,14 @@ static bool read_kind(const char *w, struct step *s)
 
 static bool read_step(char *line, struct step *s)
 {
-	char *save, *w = strtok_r(line, " \n", &save), *v;
+	char *save, *w = strtok_r(line, "\n ", &save), *v;
 
 	if (!read_path(w, s))
 		return false;
-	w = strtok_r(NULL, " \n", &save);
+	w = strtok_r(NULL, "\n ", &save);
 	if (!w || !read_kind(w, s))
 		return false;
-	while ((w = strtok_r(NULL, " \n", &save))) {
+	while ((w = strtok_r(NULL, "\n ", &save))) {
 		v = strchr(w, '=');
 		if (v) {
 			*v++ = 0;

@@ -439,11 +439,8 @@ const struct disturbance disturb_swap[] = {
 		.once = bad_once,
 		.done = bad_done,
 		.end = bad_end,
-		.log = "(Read|Write)-error on swap-device|"
-		       "I/O error, dev badswap|"
-		       "__end_swap_bio_(read|write): .* callbacks suppressed|"
-		       "Killing .* due to hardware memory corruption|"
-		       "null_blk: |on /dev/badswap",
+		.log =
+			"(Read|Write)-error on swap-device|I/O error, dev badswap|__end_swap_bio_(read|write): .* callbacks suppressed|Killing .* due to hardware memory corruption|null_blk: |on /dev/badswap",
 		.kills = true,
 	},
 	{}

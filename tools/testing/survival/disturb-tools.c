@@ -59,7 +59,7 @@ static bool read_setting(const char *path, char *val, size_t size)
 	from[strcspn(from, chosen ? "]" : "\n")] = 0;
 	if (strlen(from) >= size)
 		return false;
-	strcpy(val, from);
+	snprintf(val, size, "%s", from);
 	return true;
 }
 

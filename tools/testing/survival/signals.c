@@ -35,8 +35,7 @@ FAULT(f_hlt, "", "hlt");
 FAULT(f_rdtsc, "", "rdtsc");
 FAULT(f_int80, "", "int $0x80");
 FAULT(f_noncanonical, "mov $0x8000000000000000, %rax", "mov (%rax), %ecx");
-FAULT(f_align, TO_DATA "pushf\norl $0x40000, (%rsp)\npopf",
-      "mov 1(%rax), %ecx");
+FAULT(f_align, TO_DATA "pushf\norl $0x40000, (%rsp)\npopf", "mov 1(%rax), %ecx");
 FAULT(f_sse, SSE_SET, "divss %xmm1, %xmm0");
 FAULT(f_call, "mov $39, %eax", "syscall");
 FAULT(f_ret, "mov $77, %edi\nmov $550, %eax", "syscall");

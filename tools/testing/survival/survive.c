@@ -28,6 +28,8 @@
 #define MOST_ENTRIES 256	/* lines of the list */
 #define MOST_COPIES 8		/* processes of each */
 #define PATIENCE 60		/* seconds that one last turn may take */
+#define LONG_TURN 0.1		/* seconds of work, after which it rests */
+#define REST 4			/* times as long */
 #define LACKS 4
 
 #define WEAK(table) \
@@ -269,18 +271,39 @@ static void check_log(void)
 
 /* --- Those that disturb --- */
 
+static double seconds_worked(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/*
+ * A turn that costs a slow kernel much, such as pushing pages out, would be
+ * followed by the next before the load has done anything.
+ */
+static void rest_after(double worked)
+{
+	if (worked > LONG_TURN)
+		usleep(worked * REST * 1e6);
+}
+
 static void disturb(struct row *r, int copy)
 {
 	unsigned long long random = o.seed + (r - run->row) * 1000003 +
 				    copy * 7919 + 1;
 	unsigned long n;
+	double before;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	while (!run->stop) {
 		quiet_pause();
+		before = seconds_worked();
 		n = r->d->once(load_pid, &random);
+		rest_after(seconds_worked() - before);
 		__atomic_add_fetch(&r->times, n, __ATOMIC_RELAXED);
 		if (!n)		/* nothing to disturb yet */
 			usleep(1000);

@@ -240,8 +240,8 @@ static bool parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	if (!parse(argc, argv)) {
-		fprintf(stderr, "usage: trees [-t seconds] [-n trees] [-m masters] "
-			"[-s seed] [-k]\n");
+		fprintf(stderr,
+			"usage: trees [-t seconds] [-n trees] [-m masters] [-s seed] [-k]\n");
 		return 2;
 	}
 	if (dput_raw(0, NULL, 0) == NO_CALL) {
