@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Build a kernel from build/linux: kernel.sh [--quick] [plain|debug|kcsan|gdb]
+# Build a kernel from build/linux: kernel.sh [--quick] [KIND]. The kinds are plain,
+# debug, kcsan, gdb, and for Linux's own selftests linux-selftests and stock: the
+# last from the tree that stock.sh makes.
 # With --quick, the kernel's make (which looks for some seconds) is not asked if
 # no file of ours, no patched file and no option changed since the last build.
 # The same commit gives the same bzImage in any folder: version, time, user and
@@ -16,6 +18,7 @@ if [ "${1:-}" = --quick ]; then
 	shift
 fi
 kind=${1:-plain}
+tree=$B/linux
 C=$ROOT/deterministic/configs
 set -- "$C/base.config" "$ROOT/deterministic/guest/needs.config" "$C/on.config"
 case $kind in
@@ -32,7 +35,16 @@ gdb)
 	out=$B/out-gdb
 	set -- "$@" "$C/gdb.config"
 	;;
-*) die "kernel.sh: no kernel '$kind': plain, debug, kcsan or gdb" ;;
+linux-selftests)
+	out=$B/out-linux-selftests
+	set -- "$@" "$C/linux-selftests.config"
+	;;
+stock)
+	out=$B/out-stock
+	tree=$B/stock/linux
+	set -- "$C/base.config" "$ROOT/deterministic/guest/needs.config" "$C/linux-selftests.config"
+	;;
+*) die "kernel.sh: no kernel '$kind'" ;;
 esac
 
 lock "$kind"
@@ -82,14 +94,14 @@ mkdir -p "$out"
 : >"$out/.building"
 rm -f "$out/.built"
 "$SCRIPTS/configure.sh" --done "$out" "$@" ||
-	step "configure-$kind" "configuring the $kind kernel" "$SCRIPTS/configure.sh" "$out" "$@"
+	step "configure-$kind" "configuring the $kind kernel" env TREE="$tree" "$SCRIPTS/configure.sh" "$out" "$@"
 
 # Without a base folder: ccache would make names in __FILE__ relative to it, and
 # the kernel would not be the one that gcc alone makes.
 cc=gcc
 ! command -v ccache >/dev/null || cc='ccache gcc'
 step "kernel-$kind" "building the $kind kernel" \
-	make -C "$B/linux" O="$out" ARCH=x86_64 CC="$cc" HOSTCC="$cc" -j"$(jobs)" bzImage
+	make -C "$tree" O="$out" ARCH=x86_64 CC="$cc" HOSTCC="$cc" -j"$(jobs)" bzImage
 printf '%s\n' "$id" >"$out/.built.new"
 mv "$out/.built.new" "$out/.built"
 rm -f "$out/.building"
