@@ -134,16 +134,18 @@ static void look_for_leaks(void)
 	int fd = open("/sys/kernel/debug/kmemleak", O_RDWR | O_CLOEXEC);
 	char text[2048];
 	ssize_t n;
+	bool ok;
 
 	if (fd < 0) {
-		log_line("<6>init: no kmemleak in this kernel");
+		log_line("<3>BUG: init: no kmemleak in this kernel");
 		return;
 	}
 	pause_ms(6000);
-	write_all(fd, "scan", 4);
+	ok = write(fd, "scan", 4) == 4;
 	pause_ms(500);
-	write_all(fd, "scan", 4);
-	log_line("<6>init: looked for leaks");
+	ok = write(fd, "scan", 4) == 4 && ok;
+	log_line(ok ? "<6>init: looked for leaks" :
+		      "<3>BUG: init: kmemleak did not look for leaks");
 	while ((n = read(fd, text, sizeof(text) - 1)) > 0) {
 		text[n] = '\0';
 		for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))

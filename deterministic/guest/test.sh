@@ -246,6 +246,7 @@ test_log_check()
 		WARNING: possible recursive locking detected
 		BUG: KASAN: slab-use-after-free in f+0x1/0x2
 		kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)
+		kmemleak: Kernel memory leak detector disabled
 		BUG: Bad rss-counter state mm:0 type:MM_ANONPAGES val:1
 		BUG: non-zero pgtables_bytes on freeing mm: 4096
 		Oops: general protection fault, probably for non-canonical address
@@ -270,7 +271,9 @@ test_complaint_of_the_kernel()
 		'echo "<4>WARNING: a test" > /dev/kmsg' < /dev/null 2> e
 	same 'status when expected' $? 0 || return 1
 	"$boot" --expect 'a test' -- true < /dev/null 2> e
-	same 'status when missing' $? 125
+	same 'status when missing' $? 125 || return 1
+	"$boot" --leaks -- true < /dev/null 2> e
+	same 'status without kmemleak' $? 125 && has message e 'no kmemleak'
 }
 
 test_terminal()
