@@ -10,8 +10,8 @@ SHELL := /bin/sh
 S := deterministic/scripts
 
 # What may be given on the command line, and of it what only counts there.
-VARIABLES := ACCEL CMD CPUS DEBUG DIR FILE FULL JOBS KSRC MD5 MD5_LENGTH MEM MINUTES SEED TEST YES
-LINE_ONLY := CMD DEBUG DIR FILE FULL MD5 MD5_LENGTH MINUTES SEED TEST
+VARIABLES := ACCEL CMD CPUS DEBUG DIR FILE FULL JOBS KSRC MD5 MD5_LENGTH MEM MINUTES RUNS SEED TEST YES
+LINE_ONLY := CMD DEBUG DIR FILE FULL MD5 MD5_LENGTH MINUTES RUNS SEED TEST
 
 given := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
 unknown := $(firstword $(filter-out $(VARIABLES) MAKEFLAGS,$(given)))
@@ -32,12 +32,13 @@ help:
 	@$(S)/help.sh
 
 run test exec shell guest tree kernel kernel-debug fetch series series-check \
-off-check check gdb one soak test-fuzzer test-survival user compile_commands clean distclean:
+off-check check gdb one soak prove test-fuzzer test-survival linux-selftests cost user \
+compile_commands clean distclean:
 	@$(SCRIPT)/goal.sh $@
 
 .DEFAULT:
 	@$(S)/goal.sh --unknown '$@'
 
 .PHONY: help run test exec shell guest tree kernel kernel-debug fetch series \
-	series-check off-check check gdb one soak test-fuzzer test-survival user compile_commands \
-	clean distclean
+	series-check off-check check gdb one soak prove test-fuzzer test-survival linux-selftests \
+	cost user compile_commands clean distclean

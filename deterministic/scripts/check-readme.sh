@@ -47,6 +47,13 @@ check_goals() {
 		*) wrong "the documentation names 'make $goal', which is no goal" ;;
 		esac
 	done <"$work/goals"
+	for goal in $goals; do
+		case $goal in
+		help | headers) continue ;;
+		esac
+		sh deterministic/scripts/help.sh | grep -qE "make $goal( |\$)" ||
+			wrong "'make help' does not name the goal $goal"
+	done
 }
 
 # In the folder of the repository, as a reader would; two.c goes away again.

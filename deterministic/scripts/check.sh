@@ -63,6 +63,9 @@ checkpatch_files() {
 	ours "$USER" '^tools/'
 	# shellcheck disable=SC2046 # words
 	checkpatch "$USER" --file $(find "$ROOT/deterministic/guest" -name '*.[ch]')
+	# shellcheck disable=SC2046 # words
+	checkpatch "$USER,MACRO_ARG_REUSE" --file $(find "$ROOT/tools/testing/survival" \
+		"$ROOT/tools/testing/fuzz-spaces" "$ROOT/tools/testing/prove" -name '*.[ch]')
 }
 USER=,CAMELCASE,BIT_MACRO,PREFER_DEFINED_ATTRIBUTE_MACRO,VOLATILE,EMBEDDED_FUNCTION_NAME
 
@@ -73,7 +76,7 @@ checkpatch_patches() {
 # Our objects, made anew with the checker on; what others' headers say is
 # theirs: lines that name our files count.
 objects() {
-	kernel_sources | sed -n 's/\.c$/.o/p' | grep -v '_test\.o$'
+	kernel_sources | sed -n 's/\.c$/.o/p'
 }
 
 our_lines() {
@@ -111,7 +114,7 @@ spdx() {
 			LICENSES/* | COPYING | README.md | patches/*.patch | patches/series) continue ;;
 			# As those of others have none.
 			tools/testing/*/README | */selftests/*/README | */selftests/*/config | */selftests/*/settings) continue ;;
-			build | *~ | .*.swp | */.checkpatch-*) continue ;;
+			build | *~ | .*.swp | *.checkpatch-camelcase.*) continue ;;
 			esac
 			head -3 "$f" | grep -q 'SPDX-License-Identifier: ' || say "$f"
 		done
@@ -145,7 +148,7 @@ check "every test that the selftests' README names exists" table
 
 C=$ROOT/deterministic/configs
 "$SCRIPTS/configure.sh" "$B/out-check" "$C/base.config" "$ROOT/deterministic/guest/needs.config" \
-	"$C/on.config" >"$B/log/check-configure.log" 2>&1
+	"$C/on.config" "$C/check.config" >"$B/log/check-configure.log" 2>&1
 check "W=1" compile W=1
 # Of the locks of page tables sparse does not know that taking one can fail.
 sparse() {

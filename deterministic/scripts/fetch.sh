@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # All that comes from a network: packages and the kernel source.
-# fetch.sh tree|build|run|test says how much will be done with them.
+# fetch.sh tree|build|run|test|gdb|linux-selftests|all says how much will be done
+# with them; each includes those before it, but linux-selftests not gdb. With "test" and
+# "all" there are also the sources on which the series is tried; without these "test"
+# goes on, and that test is skipped.
 #
 # What is missing is found before anything long starts. A package is installed
 # after one question on a terminal, without it for root and with YES=1; else the
@@ -45,6 +48,10 @@ pgrep procps test
 script bsdutils test
 unshare util-linux test
 gdb gdb gdb
+rsync rsync linux-selftests
+sys/capability.h libcap-dev linux-selftests
+numa.h libnuma-dev linux-selftests
+liburing.h liburing-dev linux-selftests
 "
 
 level() {
@@ -53,7 +60,8 @@ level() {
 	build) echo 2 ;;
 	run) echo 3 ;;
 	test) echo 4 ;;
-	gdb) echo 5 ;;
+	gdb | linux-selftests) echo 5 ;;
+	all) echo 6 ;;
 	esac
 }
 
@@ -81,6 +89,8 @@ missing() {
 	printf '%s\n' "$NEEDED" | while read -r tool package from; do
 		[ -n "$tool" ] || continue
 		[ "$(level "$from")" -le "$(level "$purpose")" ] || continue
+		[ "$(level "$from")" -lt 5 ] || [ "$from" = "$purpose" ] || [ "$purpose" = all ] ||
+			continue
 		here "$tool" || echo "$tool $package"
 	done
 }
@@ -214,6 +224,19 @@ fetch_source() {
 	quietly "$advice" download "downloading the kernel source ($(source_size))" download_source
 }
 
+fetch_others() {
+	case $purpose in
+	test | all) ;;
+	*) return 0 ;;
+	esac
+	command -v apt-cache >/dev/null || return 0
+	size=$("$SCRIPTS/series-test.sh" --size)
+	[ -n "$size" ] || return 0
+	timed series-sources "downloading other kernel sources ($size)" "$SCRIPTS/series-test.sh" --fetch
+	[ "$rc" -eq 0 ] || [ "$purpose" != all ] ||
+		die "$text did not work: $NETWORK; what was said is in $log"
+}
+
 # Once everything was there, only what a later call needs is looked at.
 need_build_space() {
 	if [ ! -f "$B/out/arch/x86/boot/bzImage" ]; then
@@ -226,3 +249,4 @@ need_build_space
 ! here flock || lock fetch
 install_packages
 fetch_source
+fetch_others

@@ -7,8 +7,8 @@
 ROOT=${ROOT:-$(dirname "$0")/../..}
 
 GOALS="help run test exec shell guest tree kernel kernel-debug fetch series
-series-check off-check check gdb one soak test-fuzzer test-survival user compile_commands clean
-distclean"
+series-check off-check check gdb one soak prove test-fuzzer test-survival linux-selftests cost user
+compile_commands clean distclean"
 
 if [ "$1" = --unknown ]; then
 	# shellcheck disable=SC2086 # words
@@ -39,10 +39,14 @@ check_input() {
 	[ -z "${MD5_LENGTH:-}" ] || number MD5_LENGTH "$MD5_LENGTH"
 	[ -z "${MINUTES:-}" ] || number MINUTES "$MINUTES"
 	[ -z "${SEED:-}" ] || number SEED "$SEED"
+	[ -z "${RUNS:-}" ] || number RUNS "$RUNS"
 	[ "${CPUS:-1}" -le 16 ] || die "CPUS=$CPUS: the guest's kernel takes 16 at most"
 	case ${MEM:-1G} in
-	[1-9]*[0-9MG]) ;;
-	*) die "MEM=$MEM: a size such as 2G or 1500M is needed" ;;
+	[1-9]*[0-9MG]) digits=${MEM:-1G} && digits=${digits%[MG]} ;;
+	*) digits=none ;;
+	esac
+	case $digits in
+	*[!0-9]*) die "MEM=$MEM: a size such as 2G or 1500M is needed" ;;
 	esac
 	case ${ACCEL:-auto} in
 	auto | kvm | tcg) ;;
@@ -51,9 +55,11 @@ check_input() {
 	if [ -n "${FILE:-}" ]; then
 		[ -f "$FILE" ] || die "FILE=$FILE is not there, or no ordinary file"
 		[ -r "$FILE" ] || die "FILE=$FILE can not be read"
+		[ "$goal" != run ] || "$SCRIPTS/run.sh" --check
 	fi
 	if [ -n "${DIR:-}" ]; then
 		[ -d "$DIR" ] || die "DIR=$DIR is no folder"
+		[ -w "$DIR" ] || die "DIR=$DIR can not be written"
 	fi
 	case ${MD5:-} in
 	'') ;;
@@ -116,7 +122,7 @@ kernel-debug)
 	"$SCRIPTS/kernel.sh" debug
 	;;
 fetch)
-	"$SCRIPTS/fetch.sh" test
+	"$SCRIPTS/fetch.sh" all
 	;;
 one)
 	[ -n "${TEST:-}" ] || die "make one TEST=merge_test: TEST is missing"
@@ -137,7 +143,7 @@ test-fuzzer | test-survival)
 clean)
 	cd "$B"
 	# The tree, the downloads and the verdicts stay.
-	rm -rf out out-debug out-kcsan out-gdb out-check off series.work series.check host user guest log series stage dmem model mutants linux.new linux.old
+	rm -rf out out-debug out-kcsan out-gdb out-check out-stock out-linux-selftests off stock linux-selftests series.work series.check host user guest log series stage dmem model mutants prove cost linux.new linux.old
 	;;
 *)
 	exec "$SCRIPTS/$goal.sh"

@@ -12,6 +12,7 @@ Deterministic processes for Linux 6.12: a patched kernel in a QEMU guest.
        MD5=hex          search the text with this MD5 sum: of letters a to z,
        MD5_LENGTH=n     at most n of them (default 4)
   make test             all tests
+       TEST=part        one part alone, such as TEST=selftests-2 or TEST=host
   make exec CMD='./mine args'
                         run a program of the host's in the guest, in this folder;
        DIR=path         this folder can be written from the guest
@@ -22,11 +23,17 @@ Deterministic processes for Linux 6.12: a patched kernel in a QEMU guest.
 For those who work on it:
   make tree             build/linux: a patched tree for an ordinary build
   make kernel           only the kernel        make kernel-debug  the debug kernel
+  make user             only what runs in the guest
   make one TEST=name    one selftest alone, such as TEST=merge_test; DEBUG=1
   make soak MINUTES=30 SEED=1
                         what Linux does to memory, done to spaces; DEBUG=1
+  make prove RUNS=1000 SEED=1
+                        each program so often, with all disturbed that must not matter:
+                        one result
   make test-fuzzer      the fuzzer finds each of the mistakes that are made for it
   make test-survival    so does the survival test
+  make linux-selftests  Linux's own, of mm, seccomp and the like: as on the stock kernel
+  make cost             what other programs pay for the feature, in instructions
   make gdb              boot and wait for gdb
   make series           build/series: format-patch files for git am
   make series-check     each of them compiles by itself

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The main job, in the guest: each program on 1, 2, 4, ... CPUs, with pthreads
-# and in spaces, over FILE= or the default input, which goes in as stdin.
+# and in spaces, over FILE= or the default input, which goes in as stdin. With --check,
+# only see whether FILE= is not too large for the guest.
 
 ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
@@ -27,10 +28,18 @@ megabytes() {
 	esac
 }
 
+check_size() {
+	size=$(($(stat -Lc %s "$1") / 1000000))
+	[ $((size * 8 + 256)) -le "$(megabytes "${MEM:-2G}")" ] ||
+		die "$1 has $size MB, too much for a guest of ${MEM:-2G}: give it more with MEM="
+}
+
+if [ "${1:-}" = --check ]; then
+	check_size "$FILE"
+	exit
+fi
 input=$("$SCRIPTS/input.sh")
-size=$(($(stat -Lc %s "$input") / 1000000))
-[ $((size * 8 + 256)) -le "$(megabytes "${MEM:-2G}")" ] ||
-	die "$input has $size MB, too much for a guest of ${MEM:-2G}: give it more with MEM="
+check_size "$input"
 
 say "the main job: $input ($(stat -Lc %s "$input") bytes), $list CPUs"
 # shellcheck disable=SC2016 # the guest's shell

@@ -18,7 +18,7 @@ objects() {
 		cat "$B/state/ours"
 	} | grep -E '^(arch|kernel|mm|fs)/.*\.c$' | while read -r f; do
 		[ ! -f "$TREE/$f" ] || say "${f%.c}.o"
-	done | grep -v '_test\.o$'
+	done
 }
 
 # The feature is on from the patch on that brings it.
@@ -26,7 +26,7 @@ configure() {
 	set -- "$C/base.config" "$ROOT/deterministic/guest/needs.config"
 	if [ -f "$TREE/kernel/Kconfig.deterministic" ] &&
 		grep -q Kconfig.deterministic "$TREE/init/Kconfig"; then
-		set -- "$@" "$C/on.config"
+		set -- "$@" "$C/on.config" "$C/check.config"
 	fi
 	"$SCRIPTS/configure.sh" "$OUT" "$@"
 }

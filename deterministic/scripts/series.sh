@@ -69,11 +69,20 @@ place() {
 	esac
 }
 
+# What only this repository has the tools for stays here.
+OWN="develop survival"
+
 take_file() {
+	printf '%s\n' "$1" >>"$WORK/taken"
 	p=$(place "$1")
 	mkdir -p "$REPO/$(dirname "$p")"
 	cp "$ROOT/$1" "$REPO/$p"
-	printf '%s\n' "$1" >>"$WORK/taken"
+	for own in $OWN; do
+		case $p in
+		Documentation/deterministic/"$own".rst) rm "$REPO/$p" ;;
+		Documentation/deterministic/index.rst) sed -i "/$own/d" "$REPO/$p" ;;
+		esac
+	done
 }
 
 # The files that patches/files gives to the patch with this number.

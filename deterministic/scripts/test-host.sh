@@ -124,6 +124,7 @@ m() {
 }
 
 mistakes() {
+	truncate -s 500M "$W/large"
 	refuse "a mistyped variable" 'CPU: did you mean CPUS' m CPU=2 run
 	refuse "an unknown variable" 'unknown variable XYZZY' m XYZZY=2 run
 	refuse "a mistyped goal" 'no goal rnu: did you mean run' m rnu
@@ -134,6 +135,9 @@ mistakes() {
 	refuse "a FILE that is not there" 'FILE=/none' m run FILE=/none
 	refuse "a FILE that is a folder" 'FILE=/' m run FILE=/
 	refuse "a DIR that is not there" 'DIR=/none' m exec CMD=true DIR=/none
+	refuse "MEM with letters in it" 'MEM=1.5G' m run MEM=1.5G
+	refuse "a FILE too large for MEM" 'too much for a guest of 1G' m run FILE="$W/large" MEM=1G
+	refuse "a mistyped part of the tests" 'TEST=survivl: no such part: did you mean survival' m test TEST=survivl
 	refuse "an MD5 that is none" 'MD5=xyz' m run MD5=xyz
 	refuse "make exec without CMD" 'CMD is missing' m exec
 	refuse "make one without TEST" 'TEST is missing' m one
@@ -251,10 +255,22 @@ without_network() {
 	chmod +x "$W/path/apt-get"
 	refuse "no network, and a package is missing" 'did not work: is there a network' \
 		apart -n env PATH="$W/path" make -C "$W/copy" --no-print-directory kernel
+	ln -s "$(command -v flex)" "$W/path/flex"
+	rm -rf "$W/copy/build"
 	if [ -f /usr/src/linux-source-6.12.tar.xz ]; then
-		works "no network, and nothing is missing" \
-			apart -n make -C "$W/copy" --no-print-directory fetch
+		skip "no network, and the source is missing" "it is installed"
+	else
+		refuse "no network, and the source is missing" \
+			'kernel source \([0-9]+ MB\) did not work: is there a network' \
+			apart -n env PATH="$W/path" make -C "$W/copy" --no-print-directory kernel
 	fi
+	# As make fetch leaves it: all packages, and the source.
+	mkdir -p "$W/copy/build/dl"
+	ordinary_user
+	cp "$N/source.deb" "$W/copy/build/dl/linux-source-6.12_1_all.deb"
+	works "no network, and nothing is missing" \
+		apart -n make -C "$W/copy" --no-print-directory kernel
+	rm -rf "$W/copy/build"
 }
 
 small_disk() {
@@ -267,6 +283,18 @@ small_disk() {
 	refuse "under 4 GB of space" 'needs 4096 MB of free space' apart -m sh -c '
 		mount -t tmpfs -o size=100M none "$1" && cp -r "$2" "$1/copy" &&
 		cd "$1/copy" && rm -rf build && make --no-print-directory kernel' sh "$W/disk" "$W/copy"
+}
+
+read_only_folder() {
+	if ! apart -m true 2>/dev/null; then
+		skip "a DIR that cannot be written" "no name spaces here"
+		return
+	fi
+	mkdir -p "$W/read-only"
+	# shellcheck disable=SC2016 # for the inner shell
+	refuse "a DIR that cannot be written" 'DIR=.* can not be written' apart -m sh -c '
+		mount -t tmpfs -o ro none "$1" && cd "$2" &&
+		make --no-print-directory exec CMD=true DIR="$1"' sh "$W/read-only" "$W/copy"
 }
 
 # The tree, as names, sums and where links lead.
@@ -537,7 +565,7 @@ mkdir -p "$W"
 : >"$W/said"
 copy "$W/copy"
 small_source
-[ $# -gt 0 ] || set -- mistakes missing_tools without_network small_disk kills changed_patch \
+[ $# -gt 0 ] || set -- mistakes missing_tools without_network small_disk read_only_folder kills changed_patch \
 	parallel question killed_download ctrl_c full_disk compiles space_in_path
 for one; do
 	$one

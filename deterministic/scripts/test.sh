@@ -19,16 +19,36 @@ count() {
 	grep -acE "$1" "$2" || :
 }
 
+# The names of all parts.
+parts() {
+	sed -n 's/^\tpart \([a-z0-9-]*\) .*/\1/p' "$SCRIPTS/test.sh"
+}
+
+# What is made or done before TEST=part, as parts: needs PART
+needs() {
+	case $1 in
+	merge | model | check | programs | series | off | host | git) ;;
+	kunit) say plain debug selftests-debug ;;
+	debug | *-debug | fires) say plain debug ;;
+	*) say plain ;;
+	esac
+}
+
+# wanted PART: with TEST=part that one and what it needs.
+wanted() {
+	[ -n "${TEST:-}" ] || return 0
+	case " $TEST $(needs "$TEST") " in
+	*" $1 "*) ;;
+	*) return 1 ;;
+	esac
+}
+
 # part NAME TEXT COMMAND...: a command that prints no TAP is one test itself.
 part() {
 	name=$1
 	text=$2
 	shift 2
-	# The first part makes what the others need.
-	case $name in
-	plain | "${TEST:-$name}") ;;
-	*) return 0 ;;
-	esac
+	wanted "$name" || return 0
 	log=$B/log/test-$name.log
 	ticker "$text" "${log#"$ROOT/"}"
 	set +e
@@ -98,12 +118,29 @@ debug() {
 
 # The programs' own test prints its own kind of lines.
 programs() {
+	"$SCRIPTS/tree.sh"
+	"$SCRIPTS/user.sh"
 	"$ROOT/tools/deterministic/test.sh" "$B/user/bin" serial pthreads
 }
 
 programs_guest() {
 	"$G/boot" --cpus 2 --host-root --log "$B/log/programs-guest.log" -- \
 		/bin/sh -c 'tools/deterministic/test.sh build/user/bin spaces && build/user/bin/det-lib-test'
+}
+
+merge() {
+	"$SCRIPTS/tree.sh"
+	make -C "$B/linux/tools/testing/dmem" OUT="$B/dmem" run
+}
+
+# The one error that takes minutes and memory.
+children() {
+	if [ "$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)" -lt 7000000 ]; then
+		say "ok - 65,536 children # SKIP less than 7 GB of memory are free"
+		return
+	fi
+	"$G/boot" --mem 6G --timeout 900 --log "$B/log/children.log" -- \
+		env DET_SLOW=1 /tests/nest_test -t children
 }
 
 run_main_job() {
@@ -137,6 +174,8 @@ fire_all() {
 	fires "a WARNING" 'WARNING:' "$m echo WARNING >$d; true"
 	fires "a KASAN report" 'KASAN:' "$m echo READ_AFTER_FREE >$d; true"
 	fires "a BUG" 'kernel BUG' "$m echo BUG >$d; true"
+	fires "a report of lockdep's" 'lock held when returning to user space' \
+		"$m echo SPINLOCKUP >$d; true"
 }
 
 git_is_clean() {
@@ -155,22 +194,26 @@ git_is_clean() {
 # A function, so that an edit of this file does not change a run.
 main() {
 	BEGUN=$(now)
+	if [ -n "${TEST:-}" ] && ! parts | grep -qxF -e "$TEST"; then
+		# shellcheck disable=SC2046 # words
+		die "TEST=$TEST: no such part$("$SCRIPTS/suggest.sh" "$TEST" $(parts))"
+	fi
 	"$SCRIPTS/fetch.sh" test
 	GIT_BEFORE=$(git -C "$ROOT" status --porcelain 2>/dev/null) || GIT_BEFORE=
-	case ${TEST:-} in
-	merge | model | check | series | off | host | git) ;;
-	*) must plain "the kernel and what runs on it" plain ;;
-	esac
+	must plain "the kernel and what runs on it" plain
 	part guest "the guest, from outside" "$G/test.sh"
 	part main-job "the main job" run_main_job
 	part selftests-4 "selftests on 4 CPUs" "$SCRIPTS/selftests.sh" 4
 	part selftests-2 "selftests on 2 CPUs" "$SCRIPTS/selftests.sh" 2
 	part programs-guest "the programs in spaces" programs_guest
+	part readme "the README's commands" "$SCRIPTS/check-readme.sh" --run
 	debug_begin
 	part selftests-1 "selftests on 1 CPU" "$SCRIPTS/selftests.sh" 1
-	part merge "the merge in user space" make -C "$B/linux/tools/testing/dmem" OUT="$B/dmem" run
+	part children "65,536 children" children
+	part merge "the merge in user space" merge
 	part model "the model of the rendezvous" make -C "$ROOT/deterministic/model" OUT="$B/model" run
 	part check "checkpatch, sparse, W=1, kernel-doc" "$SCRIPTS/check.sh"
+	part prove "one result, whatever is disturbed" "$SCRIPTS/prove.sh" --share
 	part programs "the programs without spaces" programs
 	part series "the series on two kernels" "$SCRIPTS/series-test.sh"
 	part survival "what Linux does to memory" "$SCRIPTS/survival.sh" --share plain
