@@ -74,7 +74,7 @@ static void bad_args(struct det_args *a, const struct step *s, size_t *size)
 		a->nr_ops = DET_MAX_OPS + 1;
 		break;
 	case BAD_REQUIRE:
-		a->require = 1;
+		a->require = 1ULL << 63;
 		break;
 	case BAD_SIZE_SMALL:
 		*size = sizeof(*a) - 8;

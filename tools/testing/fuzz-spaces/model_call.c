@@ -47,11 +47,9 @@ static int check_flags(struct call *c)
 		return -EINVAL;
 	if (s->bad == BAD_NR_OPS)
 		return -E2BIG;
-	if (s->bad == BAD_REQUIRE)
-		return -EOPNOTSUPP;
 	if (flags & (DET_NOWAIT | DET_NOTIFY) && !c->actor->master)
 		return -EPERM;
-	return 0;
+	return s->bad == BAD_REQUIRE ? -EINVAL : 0;
 }
 
 static bool bad_range(u64 addr, u64 len)
