@@ -364,6 +364,15 @@ static bool look_stop(struct run *run, struct space *sp, unsigned int kid)
 	return !*run->report->why;
 }
 
+static bool has_kid(const struct space *sp)
+{
+	unsigned int i;
+
+	for (i = 0; i < KIDS && !sp->kid[i]; i++)
+		;
+	return i < KIDS;
+}
+
 static bool look_space(struct run *run, struct space *sp, int parent,
 		       unsigned int number, const char *of, bool thorough)
 {
@@ -386,6 +395,9 @@ static bool look_space(struct run *run, struct space *sp, int parent,
 		if (!look_mem(run, &sp->mem, sp->pid, ARENA, name))
 			return false;
 	}
+	/* Children are looked for by its pid, which must be no guess then. */
+	if (has_kid(sp))
+		wrong_pid(sp, parent, number);
 	strcat(name, ".");
 	for (i = 0; i < KIDS; i++)
 		if (sp->kid[i] && !look_space(run, sp->kid[i], sp->pid, i,
