@@ -17,7 +17,7 @@ memory="zram swapoff ksm pageout collapse compact"
 others="forks trees migrate_pages ps signals stops"
 if [ "${1:-}" = --share ]; then
 	boots=3
-	runs=${RUNS:-9}
+	runs=${RUNS:-6}
 	# Those that do something in any minute.
 	memory="compact"
 	others="forks trees signals"
