@@ -8,31 +8,210 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "det.h"
+#include "heap.h"
+#include "layout.h"
 
-/* A part of the caller's memory: [start, end). */
-struct det_area {
-	uintptr_t start;
-	uintptr_t end;
+#define HIDDEN __attribute__((visibility("hidden")))
+
+/* Data of the library's own: each space has its own, none is ever merged. */
+#define DET_PRIVATE __attribute__((section("det_private"), aligned(4096)))
+
+/* What a member hands to dret() says why it has stopped. */
+enum det_stop {
+	DET_STOP_ENDED = 1,	/* its function has returned, or det_exit() */
+	DET_STOP_BARRIER,
+	DET_STOP_COLLECTIVE,
+	DET_STOP_FAILED,	/* the program must end: det_state.failure */
 };
+
+#define DET_NO_TEAM	(~0U)
+#define DET_COLLECTIVE_MAX	4096
+
+/* A member's wish to do something together with the others. */
+struct det_collective {
+	unsigned int what;	/* private to collective.c */
+	unsigned int root;
+	size_t size;		/* of its value; at most DET_COLLECTIVE_MAX */
+	det_combine_fn combine;
+	const void *caller;	/* for messages */
+	char value[DET_COLLECTIVE_MAX];
+};
+
+/* What a parent learns at every stop. */
+struct det_note {
+	void *value;		/* what its function has returned */
+	const void *where;	/* the address that the stopping call returns to */
+};
+
+/* Who a member is, for itself and for messages about it. */
+struct det_identity {
+	unsigned int id;	/* in its team */
+	unsigned int team;	/* members; DET_NO_TEAM: not of a team */
+	uint64_t ordinal;	/* of its creator's members, the first is 0 */
+	const void *function;	/* what it was to do */
+	const void *created;	/* the address that the creating call returns to */
+};
+
+enum det_failure_kind {
+	DET_FAILED_NOT = 0,
+	DET_FAILED_CONFLICT,
+	DET_FAILED_STOP,	/* a fault, a system call, a kill */
+	DET_FAILED_BARRIER,	/* one waits, another does something else */
+	DET_FAILED_MISUSE,
+	DET_FAILED_ERROR,	/* an error that no program can go on with */
+};
+
+/* Why a program ends that has done what cannot be. */
+struct det_failure {
+	enum det_failure_kind kind;
+	struct det_identity member;
+	struct det_identity other;
+	enum det_stop stop;		/* what the member was about to do */
+	enum det_stop other_stop;
+	const void *where;		/* and where; or where the fault was */
+	const void *other_where;
+	char text[128];
+	struct det_result result;
+	uintptr_t window;		/* bytes of the first conflict, and before it */
+	unsigned char before[16], ours[16], theirs[16];
+	unsigned int depth;		/* of the member: 1 for the master's */
+};
+
+/* A child of this space, as long as it has not been joined or discarded. */
+struct det_kid {
+	bool in_use;
+	bool merged;			/* some of its work is here already */
+	uint64_t generation;
+	struct det_area part;		/* of the arena */
+	uintptr_t frame;		/* the caller's stack from here on is shared */
+	struct det_identity identity;
+};
+
+#define DET_MAX_EXCLUDED	512
 
 /*
- * All that the library remembers. One object, so that it can be left out of
- * every merge: a child that forks children has its own.
+ * All that the library remembers of this space. Never merged: a child gets a copy,
+ * and makes of it what it needs.
  */
 struct det_state {
-	bool in_space;			/* no system calls here */
-	unsigned int nr_merge;
-	struct det_area merge[DET_MAX_OPS];	/* what a join merges, ascending */
-	struct det_area heap;		/* as the kernel names it; or nothing */
-	struct det_op op[DET_MAX_OPS];	/* scratch of det_join() */
+	bool ready;			/* arena and block are there */
+	bool keep_blocks;		/* free() does nothing */
+	unsigned int level;		/* 0: the master */
+	size_t arena_size;
+	uintptr_t frame[DET_NR_LEVELS];	/* by level: the stack from here on is shared */
+	struct det_identity me;
+	enum det_policy policy;
+	unsigned int flags;		/* DET_MERGE_*, for members that are joined */
+
+	/* For the child that is being made. */
+	struct {
+		void *(*start)(void *arg);
+		void *arg;
+		struct det_area part;
+		struct det_identity identity;
+	} child;
+
+	/* For the parent, when this space stops. */
+	struct det_note note;
+	struct det_collective collective;
+	struct det_failure failure;
+
+	/* Children. */
+	unsigned int nr_kids;
+	unsigned int kids_end;		/* no slot in use from here on */
+	unsigned int kids_hint;		/* none is free before this one */
+	uint64_t next_ordinal;
+	uint64_t reading;		/* whom det_read_child() reads */
+
+	/* What is not merged, ascending; the blocks are not among it. */
+	unsigned int nr_excluded;
+	struct det_area excluded[DET_MAX_EXCLUDED];
+	unsigned long long objects;	/* loaded when that was found out */
+	uintptr_t thread;		/* of which thread */
+
+	FILE *out, *err;
+	struct det_op op[DET_MAX_OPS];	/* scratch */
 };
 
-extern struct det_state det_state;
+extern HIDDEN struct det_state det_state;
 
-/* Fills det_state.merge and det_state.heap. */
-int det_scan_memory(void);
+/* setup.c: arena and first block; ends the program where that cannot be. */
+HIDDEN void det_set_up_memory(void);
+
+/* memory.c */
+
+/* Finds out what is not merged, unless that is known. 0 or an error. */
+HIDDEN int det_know_memory(void);
+
+/* Makes an area of the arena read as zeros, and gives its pages back. */
+HIDDEN void det_zero(struct det_area area);
+
+/*
+ * Operations for all that is merged, into @op; how many, or a negative error. Of this
+ * space's own stack everything from @frame on.
+ */
+HIDDEN int det_merge_ops(struct det_op *op, unsigned int flags, uintptr_t frame);
+
+/* As well, to give a child all of what a merge would take from it. */
+HIDDEN int det_copy_ops(struct det_op *op, uintptr_t frame);
+
+/* child.c: a space below this one, by its slot. */
+HIDDEN struct det_kid *det_kid(unsigned int slot);
+HIDDEN uint64_t det_child(unsigned int slot);
+HIDDEN int det_child_start(unsigned int *slot, void *(*start)(void *), void *arg,
+			   const struct det_identity *identity, uintptr_t frame);
+HIDDEN enum det_stop det_child_await(unsigned int slot, struct det_status *status,
+				     struct det_note *note);
+HIDDEN int det_child_merge(unsigned int slot, unsigned int flags,
+			   struct det_result *result, uintptr_t frame);
+HIDDEN void det_child_end(unsigned int slot);
+HIDDEN void det_child_discard(unsigned int slot);
+HIDDEN long det_child_get(unsigned int slot, const struct det_args *args);
+HIDDEN long det_child_put(unsigned int slot, const struct det_args *args);
+
+/* Copies out of the child that was last asked after. 0 or an error. */
+HIDDEN int det_read_child(void *to, uintptr_t from, size_t len);
+HIDDEN int det_read_image(void *to, uintptr_t from, size_t len);
+
+/* Stops here until the parent starts this space again. */
+HIDDEN void det_stop_here(enum det_stop why, const void *where);
+
+/* The stack from here on was there before the function was called that says this. */
+#define DET_FRAME	((uintptr_t)__builtin_frame_address(0) + 16)
+
+/* collective.c: serves members that all have one. */
+HIDDEN void det_collect(const unsigned int *slot, unsigned int n);
+
+/* output.c */
+HIDDEN void det_output_begin(void);
+HIDDEN void det_output_take(void);
+
+/* failure.c: the end of the program, by way of all that are above this space. */
+HIDDEN void det_misuse(const char *text) __attribute__((noreturn));
+HIDDEN void det_fail_conflict(unsigned int slot, enum det_stop stop,
+			      const struct det_result *result)
+	__attribute__((noreturn));
+HIDDEN void det_fail_stop(unsigned int slot, const struct det_status *status)
+	__attribute__((noreturn));
+HIDDEN void det_fail_error(unsigned int slot, int error) __attribute__((noreturn));
+HIDDEN void det_fail_barrier(unsigned int slot, enum det_stop stop, const void *where,
+			     unsigned int other, enum det_stop other_stop,
+			     const void *other_where) __attribute__((noreturn));
+/* As the child did that was last asked after. */
+HIDDEN void det_fail_too(void) __attribute__((noreturn));
+
+/* report.c: the last words of a program. */
+HIDDEN void det_report_failure(const struct det_failure *failure, FILE *to);
+
+/* malloc.c: the heap's, with its lock. */
+HIDDEN void det_malloc_adopt(const struct det_heap *heap, uintptr_t extents,
+			     uintptr_t queue,
+			     int (*read)(void *to, uintptr_t from, size_t len));
+HIDDEN struct det_area det_malloc_cut(unsigned int nth);
+HIDDEN void det_malloc_uncut(struct det_area part, bool used);
 
 #define DET_MAX_DIMS	4
 
@@ -57,7 +236,10 @@ struct det_variable {
 };
 
 /* Looks @addr up in the symbol table of the program or a library of it. */
-bool det_find_variable(uintptr_t addr, struct det_variable *var);
+HIDDEN bool det_find_variable(uintptr_t addr, struct det_variable *var);
+
+/* The function that @addr is in: its name, start and size. */
+HIDDEN bool det_find_function(uintptr_t addr, struct det_variable *fn);
 
 /* An ELF file in memory, and how far from its own addresses it was loaded. */
 struct det_elf {
@@ -67,11 +249,11 @@ struct det_elf {
 };
 
 /* A section's bytes; NULL if the file has no such section. */
-const unsigned char *det_elf_section(const struct det_elf *elf,
-				     const char *name, size_t *size);
+HIDDEN const unsigned char *det_elf_section(const struct det_elf *elf,
+					    const char *name, size_t *size);
 
 /* Finds out from debugging information what the elements of @var are. */
-void det_find_type(const struct det_elf *elf, struct det_variable *var);
+HIDDEN void det_find_type(const struct det_elf *elf, struct det_variable *var);
 
 /*
  * The size of the thread descriptor, which begins at the thread pointer, as the C

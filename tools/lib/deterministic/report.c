@@ -10,27 +10,24 @@
 
 #define MAX_LINES	16
 
-/* Where no variable is known: by the area that has been merged. */
+/* Where no variable is known: by what it is a part of. */
 static void print_place(__u64 addr, FILE *to)
 {
-	const struct det_area *heap = &det_state.heap;
-
-	if (heap->start <= addr && addr < heap->end) {
-		fprintf(to, "heap+%llu", addr - heap->start);
+	if (addr >= DET_ARENA && addr < DET_ARENA + det_state.arena_size) {
+		fprintf(to, "heap+%#llx", addr - DET_ARENA);
 		return;
 	}
-	for (unsigned int i = 0; i < det_state.nr_merge; i++) {
-		const struct det_area *area = &det_state.merge[i];
-
-		if (area->start <= addr && addr < area->end) {
-			fprintf(to, "area %u+%llu", i, addr - area->start);
+	for (unsigned int i = 0; i < DET_NR_LEVELS; i++) {
+		if (addr - det_block(i, DET_STACK_AT) < DET_STACK_SIZE) {
+			fprintf(to, "stack of level %u, %llu below its end", i,
+				det_stack_end(i) - addr);
 			return;
 		}
 	}
 	if (addr < 0x10000)
 		fprintf(to, "address %#llx", addr);
 	else
-		fputs("an address outside of what is merged", to);
+		fputs("an address that has no name", to);
 }
 
 static void print_size(const char *type, __u64 size, FILE *to)
@@ -115,7 +112,6 @@ static void report_stop(const struct det_result *result, FILE *to)
 	const struct det_status *status = &result->status;
 	struct det_variable var;
 
-	fprintf(to, "space %llu: ", result->child);
 	switch (status->reason) {
 	case DET_FAULT:
 		fprintf(to, "%s, trap %d, at ", strsignal(status->sig),
@@ -151,6 +147,146 @@ void det_report(const struct det_result *result, FILE *to)
 	if (result->error == DET_ESTOPPED)
 		report_stop(result, to);
 	else
-		fprintf(to, "space %llu: %s\n", result->child,
-			strerror(result->error));
+		fprintf(to, "member: %s\n", strerror(result->error));
+}
+
+/* function()+distance: the same wherever it was loaded. */
+static void print_code(const void *where, FILE *to)
+{
+	struct det_variable fn;
+	uintptr_t addr = (uintptr_t)where;
+
+	if (!det_find_function(addr, &fn))
+		fputs("an unknown function", to);
+	else if (addr == fn.start)
+		fprintf(to, "%s()", fn.name);
+	else
+		fprintf(to, "%s()+%#zx", fn.name, addr - fn.start);
+}
+
+static void print_member(const struct det_identity *member, FILE *to)
+{
+	if (member->team == DET_NO_TEAM)
+		fprintf(to, "member %llu", (unsigned long long)member->ordinal);
+	else
+		fprintf(to, "member %u of %u", member->id, member->team);
+}
+
+static void print_origin(const struct det_identity *member, FILE *to)
+{
+	fputs("  ", to);
+	print_member(member, to);
+	fputs(": ", to);
+	print_code(member->function, to);
+	fputs(", created in ", to);
+	print_code(member->created, to);
+	fputc('\n', to);
+}
+
+static void print_doing(enum det_stop stop, const void *where, FILE *to)
+{
+	switch (stop) {
+	case DET_STOP_BARRIER:
+		fputs("is at the barrier in ", to);
+		print_code(where, to);
+		break;
+	case DET_STOP_COLLECTIVE:
+		fputs("is at the collective in ", to);
+		print_code(where, to);
+		break;
+	default:
+		fputs("has ended", to);
+	}
+}
+
+/* A number of as many bytes as fit: what lies at @addr, of bytes from a window on. */
+static __u64 number_at(const struct det_failure *f, const unsigned char *bytes,
+		       __u64 addr, size_t size)
+{
+	__u64 value = 0;
+
+	memcpy(&value, bytes + (addr - f->window), size);
+	return value;
+}
+
+/* Of a variable that is a number: what it was, and what became of it. */
+static void print_values(const struct det_failure *f, FILE *to)
+{
+	__u64 addr = f->result.status.addr;
+	struct det_variable var;
+	size_t size = 1;
+
+	if (!f->window)
+		return;
+	if (det_find_variable(addr, &var) && var.element &&
+	    var.element <= 8 && (var.element & (var.element - 1)) == 0) {
+		size = var.element;
+		addr -= (addr - var.start) % size;
+	}
+	if (addr < f->window || addr + size > f->window + sizeof(f->before))
+		return;
+	fprintf(to, "  before %#llx; here %#llx; the member wrote %#llx\n",
+		number_at(f, f->before, addr, size), number_at(f, f->ours, addr, size),
+		number_at(f, f->theirs, addr, size));
+}
+
+static void report_failed_conflict(const struct det_failure *f, FILE *to)
+{
+	struct det_variable fn;
+	const char *end = f->stop == DET_STOP_BARRIER ? "reached a barrier" : "ended";
+
+	fputs("WARNING: libdet: conflict when ", to);
+	print_member(&f->member, to);
+	fprintf(to, " %s\n", end);
+	report_conflict(&f->result, to);
+	print_values(f, to);
+	print_origin(&f->member, to);
+	fputs("SUMMARY: libdet: conflict ", to);
+	print_element(f->result.status.addr, 1, to);
+	if (det_find_function((uintptr_t)f->member.function, &fn))
+		fprintf(to, " in %s", fn.name);
+	fputc('\n', to);
+}
+
+static void report_failed_barrier(const struct det_failure *f, FILE *to)
+{
+	fputs("WARNING: libdet: ", to);
+	print_member(&f->member, to);
+	fputc(' ', to);
+	print_doing(f->stop, f->where, to);
+	fputs(", ", to);
+	print_member(&f->other, to);
+	fputc(' ', to);
+	print_doing(f->other_stop, f->other_where, to);
+	fputc('\n', to);
+	print_origin(&f->member, to);
+	fputs("SUMMARY: libdet: members of a team have gone different ways\n", to);
+}
+
+void det_report_failure(const struct det_failure *f, FILE *to)
+{
+	switch (f->kind) {
+	case DET_FAILED_CONFLICT:
+		report_failed_conflict(f, to);
+		return;
+	case DET_FAILED_BARRIER:
+		report_failed_barrier(f, to);
+		return;
+	case DET_FAILED_STOP:
+		fputs("WARNING: libdet: ", to);
+		print_member(&f->member, to);
+		fputs(" was stopped\n  ", to);
+		report_stop(&f->result, to);
+		break;
+	case DET_FAILED_ERROR:
+		fputs("WARNING: libdet: ", to);
+		print_member(&f->member, to);
+		fprintf(to, ": %s\n", strerror(f->result.error));
+		break;
+	default:
+		fprintf(to, "WARNING: libdet: %s\n", f->text);
+	}
+	if (f->member.function)
+		print_origin(&f->member, to);
+	fprintf(to, "SUMMARY: libdet: the program cannot go on\n");
 }

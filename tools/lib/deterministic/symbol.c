@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * From an address to the variable that lies there, by the ELF symbol table of
+ * From an address to the variable or function there, by the ELF symbol table of
  * the program or shared library. Works for programs loaded anywhere.
  */
 #define _GNU_SOURCE
@@ -104,7 +104,7 @@ const unsigned char *det_elf_section(const struct det_elf *elf,
 }
 
 static bool find_symbol(const struct det_elf *elf, const char *symbols,
-			const char *strings, uintptr_t addr,
+			const char *strings, uintptr_t addr, unsigned int type,
 			struct det_variable *var)
 {
 	const Elf64_Sym *sym;
@@ -116,7 +116,7 @@ static bool find_symbol(const struct det_elf *elf, const char *symbols,
 	if (!sym || !str || str_size == 0 || str[str_size - 1] != '\0')
 		return false;
 	for (; sym_size >= sizeof(*sym); sym++, sym_size -= sizeof(*sym)) {
-		if (ELF64_ST_TYPE(sym->st_info) != STT_OBJECT ||
+		if (ELF64_ST_TYPE(sym->st_info) != type ||
 		    sym->st_shndx == SHN_UNDEF || sym->st_name >= str_size ||
 		    addr - elf->bias - sym->st_value >= sym->st_size)
 			continue;
@@ -129,7 +129,7 @@ static bool find_symbol(const struct det_elf *elf, const char *symbols,
 	return false;
 }
 
-bool det_find_variable(uintptr_t addr, struct det_variable *var)
+static bool find(uintptr_t addr, unsigned int type, struct det_variable *var)
 {
 	struct object obj = { .addr = addr };
 	struct det_elf elf;
@@ -141,10 +141,20 @@ bool det_find_variable(uintptr_t addr, struct det_variable *var)
 	elf.bias = obj.bias;
 	if (!map_file(obj.path[0] ? obj.path : "/proc/self/exe", &elf))
 		return false;
-	found = find_symbol(&elf, ".symtab", ".strtab", addr, var) ||
-		find_symbol(&elf, ".dynsym", ".dynstr", addr, var);
-	if (found)
+	found = find_symbol(&elf, ".symtab", ".strtab", addr, type, var) ||
+		find_symbol(&elf, ".dynsym", ".dynstr", addr, type, var);
+	if (found && type == STT_OBJECT)
 		det_find_type(&elf, var);
 	munmap((void *)elf.data, elf.size);
 	return found;
+}
+
+bool det_find_variable(uintptr_t addr, struct det_variable *var)
+{
+	return find(addr, STT_OBJECT, var);
+}
+
+bool det_find_function(uintptr_t addr, struct det_variable *fn)
+{
+	return find(addr, STT_FUNC, fn);
 }

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The spaces below this one: a table of them, how one is made, awaited, merged and
+ * ended. Threads and teams are made of this.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "internal.h"
+
+struct det_kid *det_kid(unsigned int slot)
+{
+	struct det_kid *table = (void *)det_block(det_state.level, DET_KIDS_AT);
+
+	return table + slot;
+}
+
+/* Never the same for two children of one space. */
+uint64_t det_child(unsigned int slot)
+{
+	return (det_kid(slot)->generation << 16) | slot;
+}
+
+/* Only the master is interrupted by signals. */
+long det_child_get(unsigned int slot, const struct det_args *args)
+{
+	long ret;
+
+	do
+		ret = dget(det_child(slot), args, sizeof(*args));
+	while (ret < 0 && errno == EINTR);
+	return ret;
+}
+
+long det_child_put(unsigned int slot, const struct det_args *args)
+{
+	long ret;
+
+	do
+		ret = dput(det_child(slot), args, sizeof(*args));
+	while (ret < 0 && errno == EINTR);
+	return ret;
+}
+
+static int read_child(void *to, uintptr_t from, size_t len, unsigned int flags)
+{
+	struct det_op op = {
+		.op = DET_COPY,
+		.flags = flags,
+		.caller = (uintptr_t)to,
+		.child = from,
+		.len = len,
+	};
+	struct det_args args = {
+		.ops = (uintptr_t)&op, .nr_ops = 1, .op_size = sizeof(op),
+	};
+
+	if (len == 0)
+		return 0;
+	return dget(det_state.reading, &args, sizeof(args)) < 0 ? errno : 0;
+}
+
+int det_read_child(void *to, uintptr_t from, size_t len)
+{
+	return read_child(to, from, len, 0);
+}
+
+int det_read_image(void *to, uintptr_t from, size_t len)
+{
+	return read_child(to, from, len, DET_COPY_IMAGE);
+}
+
+/* Here a child begins, on a stack of its own. */
+__attribute__((noreturn, used))
+static void begin(void)
+{
+	det_state.level++;
+	det_state.me = det_state.child.identity;
+	det_state.nr_kids = 0;
+	det_state.kids_end = 0;
+	det_state.kids_hint = 0;
+	det_state.next_ordinal = 0;
+	det_heap_begin(det_state.child.part);
+	det_output_begin();
+	det_exit(det_state.child.start(det_state.child.arg));
+}
+
+/*
+ * The call returns twice, with a copy of the registers and of the stack. The copy leaves
+ * that stack at once: it is the creator's, and what it wrote there would be merged. The
+ * zero is where unwinding ends.
+ */
+static long call_fork(uint64_t child, const struct det_args *args, uintptr_t stack)
+{
+	long ret = __NR_dput;
+
+	asm volatile("syscall\n\t"
+		     "test %%rax, %%rax\n\t"
+		     "jnz 1f\n\t"
+		     "mov %[stack], %%rsp\n\t"
+		     "xor %%ebp, %%ebp\n\t"
+		     "push $0\n\t"
+		     "jmp *%[begin]\n"
+		     "1:"
+		     : "+a" (ret)
+		     : "D" (child), "S" (args), "d" (sizeof(*args)),
+		       [stack] "r" (stack), [begin] "r" (begin)
+		     : "rcx", "r11", "memory");
+	return ret;
+}
+
+static int fork_child(unsigned int slot)
+{
+	unsigned int level = det_state.level + 1;
+	struct det_op op[] = {
+		{ .op = DET_COPY, .flags = DET_COPY_WHOLE },
+		{ .op = DET_ZERO, .flags = DET_ZERO_NORESERVE,
+		  .prot = PROT_READ | PROT_WRITE,
+		  .child = det_block(level, 0), .len = DET_DATA_SIZE },
+		{ .op = DET_ZERO, .flags = DET_ZERO_NORESERVE,
+		  .prot = PROT_READ | PROT_WRITE,
+		  .child = det_block(level, DET_STACK_AT), .len = DET_STACK_SIZE },
+	};
+	struct det_args args = {
+		.flags = DET_FORK | DET_SNAP | DET_START,
+		.ops = (uintptr_t)op,
+		.nr_ops = sizeof(op) / sizeof(op[0]),
+		.op_size = sizeof(op[0]),
+	};
+	long ret;
+
+	do
+		ret = call_fork(det_child(slot), &args, det_stack_end(level));
+	while (ret == -EINTR);
+	return ret < 0 ? -ret : 0;
+}
+
+static unsigned int free_slot(void)
+{
+	unsigned int slot = det_state.kids_hint;
+
+	while (slot < det_state.kids_end && det_kid(slot)->in_use)
+		slot++;
+	return slot;
+}
+
+static void leave_slot(unsigned int slot)
+{
+	memset(det_kid(slot), 0, sizeof(struct det_kid));
+	det_state.nr_kids--;
+	if (slot < det_state.kids_hint)
+		det_state.kids_hint = slot;
+	while (det_state.kids_end && !det_kid(det_state.kids_end - 1)->in_use)
+		det_state.kids_end--;
+}
+
+/* @frame: the creator's stack from there on is shared. 0 or an error. */
+int det_child_start(unsigned int *slot, void *(*start)(void *), void *arg,
+		    const struct det_identity *identity, uintptr_t frame)
+{
+	unsigned int i = free_slot();
+	struct det_kid *kid;
+	int error;
+
+	if (i == DET_MAX_CHILDREN)
+		return ENOSPC;
+	if (det_state.level == DET_MAX_DEPTH)
+		return ELOOP;
+	error = det_know_memory();
+	if (error)
+		return error;
+	kid = det_kid(i);
+	kid->generation = det_state.next_ordinal + 1;
+	kid->part = det_malloc_cut(det_state.nr_kids);
+	kid->frame = frame;
+	kid->identity = *identity;
+	kid->identity.ordinal = det_state.next_ordinal;
+	kid->in_use = true;
+	det_state.nr_kids++;
+	if (i >= det_state.kids_end)
+		det_state.kids_end = i + 1;
+	det_state.kids_hint = i + 1;
+	det_state.child.start = start;
+	det_state.child.arg = arg;
+	det_state.child.part = kid->part;
+	det_state.child.identity = kid->identity;
+	det_state.frame[det_state.level] = frame;
+	error = fork_child(i);
+	if (error) {
+		det_malloc_uncut(kid->part, false);
+		leave_slot(i);
+		return error;
+	}
+	det_state.next_ordinal++;
+	*slot = i;
+	return 0;
+}
+
+/* Why it has stopped; 0 if not by dret() in the library, and @status says how. */
+enum det_stop det_child_await(unsigned int slot, struct det_status *status,
+			      struct det_note *note)
+{
+	struct det_args args = {
+		.status = (uintptr_t)status, .status_size = sizeof(*status),
+	};
+
+	memset(note, 0, sizeof(*note));
+	if (det_child_get(slot, &args) < 0)
+		det_fail_error(slot, errno);
+	det_state.reading = det_child(slot);
+	if (status->reason != DET_RET)
+		return 0;
+	if (det_read_child(note, (uintptr_t)&det_state.note, sizeof(*note)))
+		return 0;
+	return status->value;
+}
+
+/*
+ * Merges it, all or nothing: 0 or an error. For all that the compiler knows, memory can
+ * change here.
+ */
+int det_child_merge(unsigned int slot, unsigned int flags, struct det_result *result,
+		    uintptr_t frame)
+{
+	struct det_kid *kid = det_kid(slot);
+	struct det_args args = {
+		.ops = (uintptr_t)det_state.op,
+		.op_size = sizeof(det_state.op[0]),
+		.status = (uintptr_t)&result->status,
+		.status_size = sizeof(result->status),
+		.ranges = (uintptr_t)result->ranges,
+		.nr_ranges = DET_RESULT_RANGES,
+	};
+	int nr = det_merge_ops(det_state.op, flags,
+			       frame > kid->frame ? frame : kid->frame);
+	long ret;
+
+	if (nr < 0)
+		return -nr;
+	args.nr_ops = nr;
+	ret = det_child_get(slot, &args);
+	asm volatile("" : : : "memory");
+	if (ret < 0)
+		return errno;
+	kid->merged = true;
+	return 0;
+}
+
+static void kill_child(unsigned int slot)
+{
+	struct det_args args = { .flags = DET_KILL };
+
+	det_child_put(slot, &args);
+	leave_slot(slot);
+}
+
+/* After its last merge: its output, its heap, and no more of it. */
+void det_child_end(unsigned int slot)
+{
+	struct det_heap heap;
+
+	det_state.reading = det_child(slot);
+	det_output_take();
+	if (det_read_child(&heap, (uintptr_t)det_heap_state(), sizeof(heap)) == 0)
+		det_malloc_adopt(&heap, det_block(det_state.level + 1, DET_EXTENTS_AT),
+				 det_block(det_state.level + 1, DET_QUEUE_AT),
+				 det_read_child);
+	kill_child(slot);
+}
+
+/* Without what it has done, but for its output. It has stopped. */
+void det_child_discard(unsigned int slot)
+{
+	det_state.reading = det_child(slot);
+	det_output_take();
+	det_malloc_uncut(det_kid(slot)->part, det_kid(slot)->merged);
+	kill_child(slot);
+}
+
+void det_stop_here(enum det_stop why, const void *where)
+{
+	det_state.note.where = where;
+	asm volatile("" : : : "memory");
+	dret(why);
+	asm volatile("" : : : "memory");
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The end of a program that has done what cannot be. Only the master can say so and
+ * leave: a member notes down what it is and stops, and so does each that waits for it.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+__attribute__((noreturn))
+static void fail(void)
+{
+	while (det_state.level)
+		det_stop_here(DET_STOP_FAILED, NULL);
+	fflush(stdout);
+	det_report_failure(&det_state.failure, stderr);
+	fflush(stderr);
+	_exit(DET_EXIT_STATUS);
+}
+
+static struct det_failure *begin(enum det_failure_kind kind, unsigned int depth)
+{
+	struct det_failure *failure = &det_state.failure;
+
+	memset(failure, 0, sizeof(*failure));
+	failure->kind = kind;
+	failure->depth = depth;
+	return failure;
+}
+
+void det_misuse(const char *text)
+{
+	struct det_failure *failure = begin(DET_FAILED_MISUSE, det_state.level);
+
+	failure->member = det_state.me;
+	snprintf(failure->text, sizeof(failure->text), "%s", text);
+	fail();
+}
+
+static struct det_failure *begin_child(enum det_failure_kind kind, unsigned int slot)
+{
+	struct det_failure *failure = begin(kind, det_state.level + 1);
+
+	failure->member = det_kid(slot)->identity;
+	det_state.reading = det_child(slot);
+	det_output_take();
+	return failure;
+}
+
+void det_fail_conflict(unsigned int slot, enum det_stop stop,
+		       const struct det_result *result)
+{
+	struct det_failure *failure = begin_child(DET_FAILED_CONFLICT, slot);
+	size_t len = sizeof(failure->ours), left;
+
+	failure->stop = stop;
+	failure->result = *result;
+	failure->window = result->status.addr & -8UL;
+	/* The next page may be anything. */
+	left = 4096 - failure->window % 4096;
+	if (len > left)
+		len = left;
+	memcpy(failure->ours, (void *)failure->window, len);
+	if (det_read_child(failure->theirs, failure->window, len) ||
+	    det_read_image(failure->before, failure->window, len))
+		failure->window = 0;
+	fail();
+}
+
+void det_fail_stop(unsigned int slot, const struct det_status *status)
+{
+	struct det_failure *failure = begin_child(DET_FAILED_STOP, slot);
+
+	failure->result.child = det_child(slot);
+	failure->result.status = *status;
+	failure->result.error = DET_ESTOPPED;
+	fail();
+}
+
+void det_fail_error(unsigned int slot, int error)
+{
+	struct det_failure *failure = begin_child(DET_FAILED_ERROR, slot);
+
+	failure->result.child = det_child(slot);
+	failure->result.error = error;
+	fail();
+}
+
+void det_fail_barrier(unsigned int slot, enum det_stop stop, const void *where,
+		      unsigned int other, enum det_stop other_stop,
+		      const void *other_where)
+{
+	struct det_failure *failure = begin_child(DET_FAILED_BARRIER, slot);
+
+	failure->stop = stop;
+	failure->where = where;
+	failure->other = det_kid(other)->identity;
+	failure->other_stop = other_stop;
+	failure->other_where = other_where;
+	fail();
+}
+
+void det_fail_too(void)
+{
+	struct det_failure *failure = &det_state.failure;
+
+	det_output_take();
+	if (det_read_child(failure, (uintptr_t)failure, sizeof(*failure))) {
+		begin(DET_FAILED_MISUSE, det_state.level + 1);
+		snprintf(failure->text, sizeof(failure->text),
+			 "a member has failed and cannot be read");
+	}
+	fail();
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where the library keeps things: the arena, which all spaces of a tree share as
+ * they share other memory, and a block for each level of nesting, which belongs
+ * to the space on that level and is never merged. Both have fixed addresses, so
+ * that nothing depends on where the kernel would put them, and are reserved, not
+ * used: what nobody touches costs nothing.
+ *
+ * A space on level n has its own block n, and copies of its ancestors'. Siblings
+ * have blocks of the same address; their parent copies out of a child's block.
+ */
+#ifndef DET_LAYOUT_H
+#define DET_LAYOUT_H
+
+#include <stdint.h>
+
+#include <linux/deterministic.h>
+
+#define DET_KIB			1024UL
+#define DET_MIB			(1024 * DET_KIB)
+#define DET_GIB			(1024 * DET_MIB)
+
+/* The heap: 32 TiB, or as much of it as there may be. */
+#define DET_ARENA		0x100000000000UL
+#define DET_ARENA_SIZE		(32 * 1024 * DET_GIB)
+#define DET_ARENA_LEAST		DET_GIB
+
+/* Blocks lie below the arena, the master's first. */
+#define DET_NR_LEVELS		(DET_MAX_DEPTH + 1)
+#define DET_BLOCK_STRIDE	(2 * DET_GIB)
+#define DET_BLOCKS		0x0f0000000000UL
+#define DET_BLOCKS_END		(DET_BLOCKS + DET_NR_LEVELS * DET_BLOCK_STRIDE)
+
+/* A block: what is in it, from where on. */
+#define DET_KIDS_AT		(0 * DET_MIB)	/* struct det_kid[] */
+#define DET_KIDS_SIZE		(64 * DET_MIB)
+#define DET_EXTENTS_AT		(64 * DET_MIB)	/* struct det_area[] */
+#define DET_EXTENTS_SIZE	(192 * DET_MIB)
+#define DET_QUEUE_AT		(256 * DET_MIB)	/* void *[] */
+#define DET_QUEUE_SIZE		(256 * DET_MIB)
+#define DET_SCRATCH_AT		(512 * DET_MIB)	/* for one copy out of a child */
+#define DET_SCRATCH_SIZE	(1 * DET_MIB)
+#define DET_OUT_AT		(768 * DET_MIB)	/* what it prints to stdout */
+#define DET_OUT_SIZE		(512 * DET_MIB)
+#define DET_ERR_AT		(1280 * DET_MIB) /* and to stderr */
+#define DET_ERR_SIZE		(128 * DET_MIB)
+#define DET_DATA_SIZE		(DET_ERR_AT + DET_ERR_SIZE)
+/* Nothing is between: a stack that grows too far is a fault. */
+#define DET_STACK_SIZE		(256 * DET_MIB)
+#define DET_STACK_AT		(DET_BLOCK_STRIDE - DET_STACK_SIZE)
+
+/* Where on level @level a part of a block begins. */
+static inline uintptr_t det_block(unsigned int level, uintptr_t at)
+{
+	return DET_BLOCKS + level * DET_BLOCK_STRIDE + at;
+}
+
+static inline uintptr_t det_stack_end(unsigned int level)
+{
+	return det_block(level + 1, 0);
+}
+
+#endif /* DET_LAYOUT_H */

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * What a member prints stays in its block, where there is room for half a gigabyte, and
+ * is printed by its parent when it is joined or discarded, or has failed.
+ *
+ * A member's streams are the C library's, with another buffer, so that all that writes
+ * to them, perror() and std::cout included, needs to know nothing of it.
+ */
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <wchar.h>
+
+#include "internal.h"
+
+/*
+ * What its creator has not written yet is the creator's to write. That the stream is
+ * one of bytes spares perror() a call, and that it is being written to makes it known
+ * where the buffer ends: setvbuf() leaves that open for a stream that is in use.
+ */
+static void begin_stream(FILE *stream, uintptr_t at, size_t size)
+{
+	__fsetlocking(stream, FSETLOCKING_BYCALLER);
+	__fpurge(stream);
+	setvbuf(stream, (char *)det_block(det_state.level, at), _IOFBF, size);
+	fwide(stream, -1);
+	putc(' ', stream);
+	__fpurge(stream);
+	stream->_IO_write_end = stream->_IO_buf_end;
+}
+
+void det_output_begin(void)
+{
+	det_state.keep_blocks = true;
+	begin_stream(det_state.out, DET_OUT_AT, DET_OUT_SIZE);
+	begin_stream(det_state.err, DET_ERR_AT, DET_ERR_SIZE);
+	det_state.keep_blocks = false;
+}
+
+/* It may have stopped anywhere: its stream is looked at from here. */
+static void take_stream(FILE *stream, uintptr_t at, size_t size)
+{
+	uintptr_t start = det_block(det_state.level + 1, at);
+	char *scratch = (char *)det_block(det_state.level, DET_SCRATCH_AT);
+	size_t len, n;
+	FILE copy;
+
+	if (det_read_child(&copy, (uintptr_t)stream, sizeof(copy)))
+		return;
+	if ((uintptr_t)copy._IO_write_base != start ||
+	    copy._IO_write_ptr < copy._IO_write_base)
+		return;
+	len = copy._IO_write_ptr - copy._IO_write_base;
+	for (size_t i = 0; i < len && i < size; i += n) {
+		n = len - i < DET_SCRATCH_SIZE ? len - i : DET_SCRATCH_SIZE;
+		if (det_read_child(scratch, start + i, n))
+			return;
+		fwrite(scratch, 1, n, stream);
+	}
+}
+
+void det_output_take(void)
+{
+	take_stream(det_state.out, DET_OUT_AT, DET_OUT_SIZE);
+	take_stream(det_state.err, DET_ERR_AT, DET_ERR_SIZE);
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Before main(): the arena, the master's block, and everything bound that the dynamic
+ * linker would else bind in a member.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+DET_PRIVATE struct det_state det_state;
+
+/* No stdio: it may need memory. */
+static void cannot(const char *what)
+{
+	static const char start[] = "libdet: no memory for ";
+	ssize_t n;
+
+	n = write(STDERR_FILENO, start, sizeof(start) - 1);
+	n = write(STDERR_FILENO, what, strlen(what));
+	(void)n;
+	_exit(DET_EXIT_STATUS);
+}
+
+static bool reserve(uintptr_t start, size_t len)
+{
+	return mmap((void *)start, len, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+		    MAP_FIXED_NOREPLACE, -1, 0) == (void *)start;
+}
+
+void det_set_up_memory(void)
+{
+	size_t size = DET_ARENA_SIZE;
+	int error = errno;
+
+	if (!reserve(det_block(0, 0), DET_DATA_SIZE))
+		cannot("the library's own data\n");
+	/* Less under a limit of address space, or with strict overcommit. */
+	while (!reserve(DET_ARENA, size)) {
+		size /= 2;
+		if (size < DET_ARENA_LEAST)
+			cannot("the heap\n");
+	}
+	/* A core file is written page by page, of nothing as well. */
+	madvise((void *)DET_ARENA, size, MADV_DONTDUMP);
+	madvise((void *)det_block(0, 0), DET_DATA_SIZE, MADV_DONTDUMP);
+	det_state.arena_size = size;
+	det_state.flags = DET_MERGE_GRANULE_1;
+	det_state.me.team = DET_NO_TEAM;
+	det_heap_begin((struct det_area){ DET_ARENA, DET_ARENA + size });
+	det_state.ready = true;
+	errno = error;
+}
+
+__attribute__((constructor))
+static void set_up(void)
+{
+	if (!det_state.ready)
+		det_set_up_memory();
+	det_state.out = stdout;
+	det_state.err = stderr;
+}
