@@ -18,16 +18,17 @@ static unsigned long read_clock(void)
 	return low | (unsigned long)high << 32;
 }
 
-static void work(void *arg)
+static void *work(void *arg)
 {
 	unsigned long *own = arg;
 
 	for (int i = 0; i < READINGS; i++)
 		own[i] = read_clock();
+	return NULL;
 }
 
 /* Until the child has ended: a clock that goes on by one at each stop. */
-static void serve(int child)
+static void serve(det_t child)
 {
 	struct user_regs_struct regs;
 	struct det_status st;
@@ -51,11 +52,13 @@ static void serve(int child)
 
 int main(void)
 {
+	det_t space[2];
+
 	for (int i = 0; i < 2; i++)
-		det_fork(i, work, reading[i]);
+		det_create(&space[i], work, reading[i]);
 	for (int i = 0; i < 2; i++) {
-		serve(i);
-		det_join(i, 0, NULL);
+		serve(space[i]);
+		det_join(space[i], NULL);
 		printf("space %d:", i);
 		for (int j = 0; j < READINGS; j++)
 			printf(" %lu%s", reading[i][j], j < READINGS - 1 ? "" : "\n");

@@ -213,37 +213,41 @@ static void run_threads(unsigned int n, void (*work)(unsigned int, void *),
 		pthread_join(thread[w], NULL);
 }
 
-static unsigned int join_spaces(unsigned int n, unsigned int merge_flags,
-				FILE *report)
+static unsigned int join_spaces(const det_t *space, unsigned int n,
+				unsigned int merge_flags, FILE *report)
 {
 	struct det_result result;
 	unsigned int failed = 0;
 
 	for (unsigned int w = 0; w < n; w++) {
-		if (det_join(w, merge_flags, &result) == 0)
+		if (det_join_with(space[w], merge_flags, &result) == 0)
 			continue;
 		fprintf(report ? report : stderr, "join of worker %u:\n", w);
 		det_report(&result, report ? report : stderr);
 		if (!report)
 			die("worker %u cannot be joined", w);
-		det_discard(w);
+		det_discard(space[w]);
 		failed++;
 	}
 	return failed;
 }
 
-static void fork_spaces(unsigned int n, void (*work)(unsigned int, void *),
-			void *arg)
+static unsigned int run_spaces(unsigned int n, void (*work)(unsigned int, void *),
+			       void *arg, unsigned int merge_flags, FILE *report)
 {
-	for (unsigned int w = 0; w < n; w++) {
-		struct task task = { w, work, arg };
+	struct task task[MAX_WORKERS];
+	det_t space[MAX_WORKERS];
+	int err;
 
-		if (det_fork(w, run_task, &task) == 0)
-			continue;
-		if (errno == ENOSYS)
+	for (unsigned int w = 0; w < n; w++) {
+		task[w] = (struct task){ w, work, arg };
+		err = det_create(&space[w], thread_main, &task[w]);
+		if (err == ENOSYS)
 			die("this kernel has no spaces");
-		die("cannot make a space: %s", strerror(errno));
+		if (err)
+			die("cannot make a space: %s", strerror(err));
 	}
+	return join_spaces(space, n, merge_flags, report);
 }
 
 unsigned int run_workers(enum run_mode mode, unsigned int n,
@@ -252,8 +256,7 @@ unsigned int run_workers(enum run_mode mode, unsigned int n,
 {
 	switch (mode) {
 	case MODE_SPACES:
-		fork_spaces(n, work, arg);
-		return join_spaces(n, merge_flags, report);
+		return run_spaces(n, work, arg, merge_flags, report);
 	case MODE_PTHREADS:
 		run_threads(n, work, arg);
 		return 0;

@@ -6,23 +6,25 @@
 
 static int counter[4];
 
-static void count(void *arg)
+static void *count(void *arg)
 {
 	int *own = arg;
 
 	(*own)++;
 	counter[3]++;	/* a race */
+	return NULL;
 }
 
 int main(void)
 {
 	struct det_result result;
+	det_t space[3];
 	int failed = 0;
 
 	for (int i = 1; i <= 2; i++)
-		det_fork(i, count, &counter[i]);
+		det_create(&space[i], count, &counter[i]);
 	for (int i = 1; i <= 2; i++) {
-		if (det_join(i, DET_MERGE_GRANULE_4, &result) < 0) {
+		if (det_join_with(space[i], DET_MERGE_GRANULE_4, &result)) {
 			printf("join of space %d:\n", i);
 			det_report(&result, stdout);
 			failed = 1;

@@ -204,7 +204,9 @@ test_main_job()
 test_race()
 {
 	[ "$1" = spaces ] || return
-	check "the library" "$bin/det-lib-test"
+	for t in join team heap output; do
+		check "the library, $t" "$bin/det-$t-test"
+	done
 	check "drace, 10 runs" same_report
 	check "example" example_says
 	check "clock" clock_says

@@ -84,6 +84,13 @@ static int collective(unsigned int what, void *value, size_t size,
 
 	if (size > DET_COLLECTIVE_MAX || root >= det_size())
 		return EINVAL;
+	if (det_options.backend != DET_SPACES) {
+		det_plain_collective(value, size, combine,
+				     what == BCAST ? root : 0,
+				     what == BCAST ? root :
+				     what == SCAN ? det_id() : det_size() - 1);
+		return 0;
+	}
 	if (det_state.me.team == DET_NO_TEAM)
 		return 0;
 	mine->what = what;

@@ -12,12 +12,15 @@
 __attribute__((noreturn))
 static void fail(void)
 {
+	FILE *log;
+
 	while (det_state.level)
 		det_stop_here(DET_STOP_FAILED, NULL);
 	fflush(stdout);
-	det_report_failure(&det_state.failure, stderr);
-	fflush(stderr);
-	_exit(DET_EXIT_STATUS);
+	log = det_open_log();
+	det_report_failure(&det_state.failure, log);
+	fflush(log);
+	_exit(det_options.exit_status);
 }
 
 static struct det_failure *begin(enum det_failure_kind kind, unsigned int depth)

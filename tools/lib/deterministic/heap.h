@@ -21,6 +21,8 @@ struct det_area {
 	uintptr_t end;
 };
 
+#pragma GCC visibility push(hidden)
+
 #define DET_UNIT		65536UL
 #define DET_NR_CLASSES		40
 #define DET_NR_DIRTY		32
@@ -111,5 +113,7 @@ void det_heap_uncut(struct det_area part, bool used);
 int det_heap_adopt(const struct det_heap *heap, uintptr_t extents,
 		   uintptr_t queue,
 		   int (*read)(void *to, uintptr_t from, size_t len));
+
+#pragma GCC visibility pop
 
 #endif /* DET_HEAP_H */

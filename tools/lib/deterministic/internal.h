@@ -138,10 +138,48 @@ struct det_state {
 
 extern HIDDEN struct det_state det_state;
 
+/* What DET_OPTIONS has said. */
+enum det_backend { DET_SPACES, DET_THREADS, DET_SERIAL };
+
+struct det_options {
+	enum det_backend backend;
+	bool reexec;
+	int exit_status;
+	char log_path[256];
+};
+
+extern HIDDEN struct det_options det_options;
+
+/* options.c */
+HIDDEN void det_read_options(void);
+/* Where reports go. */
+HIDDEN FILE *det_open_log(void);
+
+/* binding.c */
+
+/* The program or library whose functions are bound late; NULL: none is. */
+HIDDEN const char *det_bound_late(void);
+/* Does not return if it executes the program again. */
+HIDDEN void det_execute_again(char **argv);
+
+/* nospaces.c */
+HIDDEN int det_plain_create(det_t *member, void *(*fn)(void *), void *arg);
+HIDDEN int det_plain_join(det_t member, void **value);
+HIDDEN int det_plain_parallel(unsigned int n, void *(*fn)(void *), void *arg);
+HIDDEN void det_plain_exit(void *value) __attribute__((noreturn));
+HIDDEN unsigned int det_plain_id(void);
+HIDDEN unsigned int det_plain_size(void);
+HIDDEN void det_plain_barrier(void);
+HIDDEN void det_plain_collective(void *value, size_t size, det_combine_fn combine,
+				 unsigned int first, unsigned int last);
+
 /* setup.c: arena and first block; ends the program where that cannot be. */
 HIDDEN void det_set_up_memory(void);
 
 /* memory.c */
+
+/* Is this the C library or one of its companions? */
+HIDDEN bool det_is_of_libc(const char *path);
 
 /* Finds out what is not merged, unless that is known. 0 or an error. */
 HIDDEN int det_know_memory(void);

@@ -47,7 +47,7 @@ static int exclude(uintptr_t start, uintptr_t end)
 	return 0;
 }
 
-static bool is_of_libc(const char *path)
+bool det_is_of_libc(const char *path)
 {
 	static const char *const prefix[] = {
 		"ld-linux", "libc.so", "libm.so", "libpthread.so", "libdl.so",
@@ -65,7 +65,7 @@ static bool is_of_libc(const char *path)
 /* Of each object the thread-local data; of the C library's all data. */
 static int exclude_object(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	bool of_libc = is_of_libc(info->dlpi_name);
+	bool of_libc = det_is_of_libc(info->dlpi_name);
 	int error = 0;
 
 	(void)size;
@@ -137,6 +137,8 @@ int det_know_memory(void)
 	dl_iterate_phdr(count_objects, &objects);
 	if (objects == det_state.objects && thread == det_state.thread)
 		return 0;
+	if (det_bound_late())
+		det_misuse("a library was opened that binds its functions late");
 	error = exclude_all(thread);
 	det_state.objects = error ? 0 : objects;
 	det_state.thread = thread;

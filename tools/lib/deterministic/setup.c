@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Before main(): the arena, the master's block, and everything bound that the dynamic
- * linker would else bind in a member.
+ * Before main(): the arena, the master's block, and what options and binding need.
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/personality.h>
 #include <unistd.h>
 
 #include "internal.h"
 
 DET_PRIVATE struct det_state det_state;
+DET_PRIVATE struct det_options det_options = {
+	.reexec = true,
+	.exit_status = DET_EXIT_STATUS,
+};
 
 /* No stdio: it may need memory. */
 static void cannot(const char *what)
@@ -58,11 +59,15 @@ void det_set_up_memory(void)
 	errno = error;
 }
 
+/* The C library hands main()'s arguments to constructors as well. */
 __attribute__((constructor))
-static void set_up(void)
+static void set_up(int argc, char **argv)
 {
+	(void)argc;
 	if (!det_state.ready)
 		det_set_up_memory();
+	det_read_options();
+	det_execute_again(argv);
 	det_state.out = stdout;
 	det_state.err = stderr;
 }

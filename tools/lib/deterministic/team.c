@@ -117,6 +117,8 @@ static int parallel(unsigned int n, struct team *team, const void *function,
 	enum det_stop stop;
 	int error;
 
+	if (det_options.backend != DET_SPACES)
+		return det_plain_parallel(n, run, team);
 	if (n == 0)
 		return EINVAL;
 	slot = malloc(n * sizeof(*slot));
@@ -197,16 +199,22 @@ int det_for_range(unsigned int n, long low, long high,
 
 unsigned int det_id(void)
 {
+	if (det_options.backend != DET_SPACES)
+		return det_plain_id();
 	return det_state.me.id;
 }
 
 unsigned int det_size(void)
 {
+	if (det_options.backend != DET_SPACES)
+		return det_plain_size();
 	return det_state.me.team == DET_NO_TEAM ? 1 : det_state.me.team;
 }
 
 void det_barrier(void)
 {
-	if (det_state.me.team != DET_NO_TEAM)
+	if (det_options.backend != DET_SPACES)
+		det_plain_barrier();
+	else if (det_state.me.team != DET_NO_TEAM)
 		det_stop_here(DET_STOP_BARRIER, __builtin_return_address(0));
 }

@@ -15,8 +15,11 @@ int det_create(det_t *member, void *(*fn)(void *arg), void *arg)
 		.created = __builtin_return_address(0),
 	};
 	unsigned int slot;
-	int error = det_child_start(&slot, fn, arg, &identity, DET_FRAME);
+	int error;
 
+	if (det_options.backend != DET_SPACES)
+		return det_plain_create(member, fn, arg);
+	error = det_child_start(&slot, fn, arg, &identity, DET_FRAME);
 	if (!error)
 		*member = det_child(slot);
 	return error;
@@ -62,12 +65,13 @@ int det_join_with(det_t member, unsigned int flags, struct det_result *result)
 
 	if (!result)
 		result = &unwanted;
-	if (!find(member, &slot)) {
-		memset(result, 0, sizeof(*result));
-		result->child = member;
-		result->error = ESRCH;
+	memset(result, 0, sizeof(*result));
+	result->child = member;
+	result->error = ESRCH;
+	if (det_options.backend != DET_SPACES)
+		return result->error = det_plain_join(member, &result->value);
+	if (!find(member, &slot))
 		return ESRCH;
-	}
 	return join(slot, flags, result, DET_FRAME);
 }
 
@@ -77,6 +81,8 @@ int det_join(det_t member, void **value)
 	unsigned int slot;
 	int error;
 
+	if (det_options.backend != DET_SPACES)
+		return det_plain_join(member, value);
 	if (!find(member, &slot))
 		return ESRCH;
 	error = join(slot, det_state.flags, &result, DET_FRAME);
@@ -98,6 +104,9 @@ int det_discard(det_t member)
 	struct det_note note;
 	unsigned int slot;
 
+	/* What has been done can not be undone there. */
+	if (det_options.backend != DET_SPACES)
+		return det_plain_join(member, NULL);
 	if (!find(member, &slot))
 		return ESRCH;
 	det_child_await(slot, &status, &note);
@@ -107,6 +116,8 @@ int det_discard(det_t member)
 
 void det_exit(void *value)
 {
+	if (det_options.backend != DET_SPACES)
+		det_plain_exit(value);
 	if (det_state.level == 0)
 		det_misuse("det_exit() outside of a member");
 	/* Nobody can join them any more. */

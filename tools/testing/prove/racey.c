@@ -23,7 +23,7 @@ static unsigned int blend(unsigned int a, unsigned int b)
 	return (a ^ b << 5 ^ b >> 27) * 2654435761u + 12345;
 }
 
-static void work(void *arg)
+static void *work(void *arg)
 {
 	unsigned int *mine = arg, x = *mine;
 
@@ -32,15 +32,18 @@ static void work(void *arg)
 		((volatile unsigned int *)word)[x / WORDS % WORDS] = x;
 	}
 	*mine = x;
+	return NULL;
 }
 
 static int in_spaces(void)
 {
+	det_t space[WORKERS];
+
 	for (int i = 0; i < WORKERS; i++)
-		if (det_fork(i + 1, work, &own[i]) < 0)
+		if (det_create(&space[i], work, &own[i]))
 			return -1;
 	for (int i = 0; i < WORKERS; i++)
-		if (det_join(i + 1, DET_MERGE_TAKE, NULL) < 0)
+		if (det_join_with(space[i], DET_MERGE_TAKE, NULL))
 			return -1;
 	return 0;
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Before main(), once more if need be: without address randomisation, so that pointers
+ * are the same in every run, and with all functions bound. A function that is bound
+ * when it is first called changes a table that is merged like other data: two members
+ * that call it are in conflict.
+ */
+#define _GNU_SOURCE
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define AGAIN	"DET_REEXECUTED"
+
+/* Has it functions, and are they bound when it is loaded? */
+static bool binds_late(const Elf64_Dyn *dyn)
+{
+	bool functions = false, now = false;
+
+	for (; dyn->d_tag != DT_NULL; dyn++) {
+		switch (dyn->d_tag) {
+		case DT_JMPREL:
+			functions = true;
+			break;
+		case DT_BIND_NOW:
+			now = true;
+			break;
+		case DT_FLAGS:
+			now = now || (dyn->d_un.d_val & DF_BIND_NOW);
+			break;
+		case DT_FLAGS_1:
+			now = now || (dyn->d_un.d_val & DF_1_NOW);
+			break;
+		}
+	}
+	return functions && !now;
+}
+
+static int find_late(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	const char **late = arg;
+
+	(void)size;
+	if (det_is_of_libc(info->dlpi_name))
+		return 0;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const Elf64_Phdr *ph = &info->dlpi_phdr[i];
+
+		if (ph->p_type != PT_DYNAMIC ||
+		    !binds_late((const void *)(info->dlpi_addr + ph->p_vaddr)))
+			continue;
+		*late = info->dlpi_name[0] ? info->dlpi_name : "the program";
+		return 1;
+	}
+	return 0;
+}
+
+const char *det_bound_late(void)
+{
+	const char *now = getenv("LD_BIND_NOW"), *late = NULL;
+
+	if (!now || !*now)
+		dl_iterate_phdr(find_late, &late);
+	return late;
+}
+
+void det_execute_again(char **argv)
+{
+	int kind = personality(0xffffffff);
+	bool random = kind != -1 && !(kind & ADDR_NO_RANDOMIZE);
+
+	if (!det_options.reexec || det_options.backend != DET_SPACES ||
+	    getenv(AGAIN) || (!random && !det_bound_late()) || det_version() < 0) {
+		unsetenv(AGAIN);
+		return;
+	}
+	if (random)
+		personality(kind | ADDR_NO_RANDOMIZE);
+	setenv("LD_BIND_NOW", "1", 1);
+	setenv(AGAIN, "1", 1);
+	execv("/proc/self/exe", argv);
+	/* Without /proc it must do as it is. */
+	unsetenv(AGAIN);
+}
