@@ -5,8 +5,10 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 
 #include "internal.h"
 
@@ -198,6 +200,28 @@ int det_child_start(unsigned int *slot, void *(*start)(void *), void *arg,
 	return 0;
 }
 
+/*
+ * A futex wake finds nobody in a space: pthread_once() makes one whenever it has done
+ * what it does once. It gets its answer and goes on. False: this is something else.
+ */
+static bool answer_wake(unsigned int slot, const struct det_status *status)
+{
+	struct user_regs_struct regs;
+	struct det_args args = {
+		.flags = DET_REGS,
+		.regs = (uintptr_t)&regs, .regs_size = sizeof(regs),
+	};
+
+	if (status->reason != DET_SYSCALL || status->nr != SYS_futex ||
+	    (status->arg[1] & FUTEX_CMD_MASK) != FUTEX_WAKE)
+		return false;
+	if (det_child_get(slot, &args) < 0)
+		return false;
+	regs.rax = 0;
+	args.flags = DET_REGS | DET_START;
+	return det_child_put(slot, &args) == 0;
+}
+
 /* Why it has stopped; 0 if not by dret() in the library, and @status says how. */
 enum det_stop det_child_await(unsigned int slot, struct det_status *status,
 			      struct det_note *note)
@@ -207,8 +231,10 @@ enum det_stop det_child_await(unsigned int slot, struct det_status *status,
 	};
 
 	memset(note, 0, sizeof(*note));
-	if (det_child_get(slot, &args) < 0)
-		det_fail_error(slot, errno);
+	do {
+		if (det_child_get(slot, &args) < 0)
+			det_fail_error(slot, errno);
+	} while (answer_wake(slot, status));
 	det_state.reading = det_child(slot);
 	if (status->reason != DET_RET)
 		return 0;

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/user.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -33,13 +34,19 @@ static struct det_failure *begin(enum det_failure_kind kind, unsigned int depth)
 	return failure;
 }
 
-void det_misuse(const char *text)
+void det_misuse_at(const char *text, const void *where)
 {
 	struct det_failure *failure = begin(DET_FAILED_MISUSE, det_state.level);
 
 	failure->member = det_state.me;
+	failure->where = where;
 	snprintf(failure->text, sizeof(failure->text), "%s", text);
 	fail();
+}
+
+void det_misuse(const char *text)
+{
+	det_misuse_at(text, NULL);
 }
 
 static struct det_failure *begin_child(enum det_failure_kind kind, unsigned int slot)
@@ -72,10 +79,43 @@ void det_fail_conflict(unsigned int slot, enum det_stop stop,
 	fail();
 }
 
+/*
+ * Where it is, and the first thing on its stack that looks like a return to the program:
+ * a system call is in the C library, and its caller is what its author wants to know.
+ */
+static void find_where(unsigned int slot, struct det_failure *failure)
+{
+	struct user_regs_struct regs;
+	struct det_args args = {
+		.flags = DET_REGS,
+		.regs = (uintptr_t)&regs, .regs_size = sizeof(regs),
+	};
+	uintptr_t stack[256];
+	size_t len = sizeof(stack), left;
+
+	if (det_child_get(slot, &args) < 0)
+		return;
+	failure->where = (void *)regs.rip;
+	if (det_is_users(regs.rip))
+		return;
+	left = det_stack_end(det_state.level + 1) - regs.rsp;
+	if (len > left)
+		len = left;
+	if (det_read_child(stack, regs.rsp, len))
+		return;
+	for (size_t i = 0; i < len / sizeof(*stack); i++) {
+		if (!det_is_users(stack[i]))
+			continue;
+		failure->other_where = (void *)stack[i];
+		return;
+	}
+}
+
 void det_fail_stop(unsigned int slot, const struct det_status *status)
 {
 	struct det_failure *failure = begin_child(DET_FAILED_STOP, slot);
 
+	find_where(slot, failure);
 	failure->result.child = det_child(slot);
 	failure->result.status = *status;
 	failure->result.error = DET_ESTOPPED;

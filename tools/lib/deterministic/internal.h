@@ -178,8 +178,15 @@ HIDDEN void det_set_up_memory(void);
 
 /* memory.c */
 
+/* Of a statically linked program, with the linker script of this library. */
+extern char __det_libc_start[] HIDDEN __attribute__((weak));
+extern char __det_libc_end[] HIDDEN __attribute__((weak));
+
 /* Is this the C library or one of its companions? */
 HIDDEN bool det_is_of_libc(const char *path);
+
+/* Is there code of the program, or of a library that is not one of these? */
+HIDDEN bool det_is_users(uintptr_t addr);
 
 /* Finds out what is not merged, unless that is known. 0 or an error. */
 HIDDEN int det_know_memory(void);
@@ -229,6 +236,7 @@ HIDDEN void det_output_take(void);
 
 /* failure.c: the end of the program, by way of all that are above this space. */
 HIDDEN void det_misuse(const char *text) __attribute__((noreturn));
+HIDDEN void det_misuse_at(const char *text, const void *where) __attribute__((noreturn));
 HIDDEN void det_fail_conflict(unsigned int slot, enum det_stop stop,
 			      const struct det_result *result)
 	__attribute__((noreturn));

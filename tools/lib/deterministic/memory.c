@@ -27,10 +27,6 @@
 
 extern char __start_det_private[] HIDDEN, __stop_det_private[] HIDDEN;
 
-/* Of a statically linked program, with the linker script of this library. */
-extern char __det_libc_start[] HIDDEN __attribute__((weak));
-extern char __det_libc_end[] HIDDEN __attribute__((weak));
-
 static int exclude(uintptr_t start, uintptr_t end)
 {
 	struct det_area *area = det_state.excluded;
@@ -60,6 +56,26 @@ bool det_is_of_libc(const char *path)
 		if (strncmp(name, prefix[i], strlen(prefix[i])) == 0)
 			return true;
 	return false;
+}
+
+static int find_users(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	uintptr_t addr = *(uintptr_t *)arg - info->dlpi_addr;
+
+	(void)size;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const Elf64_Phdr *ph = &info->dlpi_phdr[i];
+
+		if (ph->p_type == PT_LOAD && (ph->p_flags & PF_X) &&
+		    addr - ph->p_vaddr < ph->p_memsz)
+			return det_is_of_libc(info->dlpi_name) ? 2 : 1;
+	}
+	return 0;
+}
+
+bool det_is_users(uintptr_t addr)
+{
+	return dl_iterate_phdr(find_users, &addr) == 1;
 }
 
 /* Of each object the thread-local data; of the C library's all data. */
@@ -126,6 +142,19 @@ static int exclude_all(uintptr_t thread)
 	return error;
 }
 
+static int compare(const void *a, const void *b)
+{
+	return *(const char *)a - *(const char *)b;
+}
+
+/* qsort() asks for the size of the memory when it is first given so much. */
+static void ask_beforehand(void)
+{
+	char sorted[4096] = "";
+
+	qsort(sorted, sizeof(sorted), 1, compare);
+}
+
 int det_know_memory(void)
 {
 	uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
@@ -137,6 +166,7 @@ int det_know_memory(void)
 	dl_iterate_phdr(count_objects, &objects);
 	if (objects == det_state.objects && thread == det_state.thread)
 		return 0;
+	ask_beforehand();
 	if (det_bound_late())
 		det_misuse("a library was opened that binds its functions late");
 	error = exclude_all(thread);

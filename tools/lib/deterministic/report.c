@@ -5,6 +5,7 @@
  * gets the same report wherever it was loaded.
  */
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "internal.h"
 
@@ -107,6 +108,34 @@ static void report_conflict(const struct det_result *result, FILE *to)
 			(__u64)status->nr_conflicts - seen);
 }
 
+/* Those that a program is likely to make without knowing. */
+static const char *const call_name[] = {
+	[SYS_read] = "read", [SYS_write] = "write", [SYS_open] = "open",
+	[SYS_close] = "close", [SYS_stat] = "stat", [SYS_fstat] = "fstat",
+	[SYS_lseek] = "lseek", [SYS_mmap] = "mmap", [SYS_mprotect] = "mprotect",
+	[SYS_munmap] = "munmap", [SYS_brk] = "brk", [SYS_ioctl] = "ioctl",
+	[SYS_rt_sigaction] = "rt_sigaction", [SYS_rt_sigprocmask] = "rt_sigprocmask",
+	[SYS_pipe] = "pipe", [SYS_select] = "select", [SYS_poll] = "poll",
+	[SYS_sched_yield] = "sched_yield", [SYS_dup] = "dup", [SYS_dup2] = "dup2",
+	[SYS_nanosleep] = "nanosleep", [SYS_getpid] = "getpid",
+	[SYS_getppid] = "getppid", [SYS_gettid] = "gettid", [SYS_socket] = "socket",
+	[SYS_clone] = "clone", [SYS_fork] = "fork", [SYS_vfork] = "vfork",
+	[SYS_execve] = "execve", [SYS_exit] = "exit", [SYS_wait4] = "wait4",
+	[SYS_kill] = "kill", [SYS_tgkill] = "tgkill", [SYS_time] = "time",
+	[SYS_gettimeofday] = "gettimeofday", [SYS_sysinfo] = "sysinfo",
+	[SYS_futex] = "futex", [SYS_clock_gettime] = "clock_gettime",
+	[SYS_clock_nanosleep] = "clock_nanosleep", [SYS_exit_group] = "exit_group",
+	[SYS_openat] = "openat", [SYS_newfstatat] = "newfstatat",
+	[SYS_getrandom] = "getrandom", [SYS_clone3] = "clone3",
+};
+
+static void print_call(__u64 nr, FILE *to)
+{
+	fprintf(to, "made system call %llu", nr);
+	if (nr < sizeof(call_name) / sizeof(call_name[0]) && call_name[nr])
+		fprintf(to, " (%s)", call_name[nr]);
+}
+
 static void report_stop(const struct det_result *result, FILE *to)
 {
 	const struct det_status *status = &result->status;
@@ -123,8 +152,7 @@ static void report_stop(const struct det_result *result, FILE *to)
 			print_place(status->addr, to);
 		break;
 	case DET_SYSCALL:
-		fprintf(to, "made system call %llu",
-			(__u64)status->nr);
+		print_call(status->nr, to);
 		break;
 	case DET_BROKEN:
 		fputs("memory ran out under an operation", to);
@@ -162,6 +190,15 @@ static void print_code(const void *where, FILE *to)
 		fprintf(to, "%s()", fn.name);
 	else
 		fprintf(to, "%s()+%#zx", fn.name, addr - fn.start);
+}
+
+static void print_where(const char *what, const void *where, FILE *to)
+{
+	if (!where)
+		return;
+	fputs(what, to);
+	print_code(where, to);
+	fputc('\n', to);
 }
 
 static void print_member(const struct det_identity *member, FILE *to)
@@ -277,6 +314,8 @@ void det_report_failure(const struct det_failure *f, FILE *to)
 		print_member(&f->member, to);
 		fputs(" was stopped\n  ", to);
 		report_stop(&f->result, to);
+		print_where("  in ", f->where, to);
+		print_where("  called from ", f->other_where, to);
 		break;
 	case DET_FAILED_ERROR:
 		fputs("WARNING: libdet: ", to);
@@ -285,6 +324,7 @@ void det_report_failure(const struct det_failure *f, FILE *to)
 		break;
 	default:
 		fprintf(to, "WARNING: libdet: %s\n", f->text);
+		print_where("  in ", f->where, to);
 	}
 	if (f->member.function)
 		print_origin(&f->member, to);

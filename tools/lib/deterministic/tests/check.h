@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -83,6 +84,11 @@ static inline int verdict(void)
 {
 	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
 	return failed != 0;
+}
+
+static inline bool is_static(void)
+{
+	return !getauxval(AT_BASE);
 }
 
 static inline bool no_spaces(void)

@@ -323,7 +323,7 @@ static void test_stops(void)
 	CHECK(det_discard(t) == 0);
 	CHECK(det_create(&t, call_kernel, NULL) == 0);
 	CHECK(det_join_with(t, 0, &result) == DET_ESTOPPED);
-	CHECK(says(&result, "made system call 110\n"));
+	CHECK(says(&result, "made system call 110 (getppid)\n"));
 	CHECK(det_discard(t) == 0);
 }
 
@@ -420,7 +420,10 @@ static void test_reports(void)
 		   "(int, 4 bytes) in write_matrix\n"));
 	CHECK(ends(conflicting_below, 66, "conflict: matrix[1][2] (int, 4 bytes)\n"));
 	CHECK(ends(faulting, 66, "Segmentation fault, trap 14, at address 0x8\n"));
-	CHECK(ends(calling, 66, "made system call 110\n"));
+	CHECK(ends(faulting, 66, "  in write_nowhere()"));
+	CHECK(ends(calling, 66, "made system call 110 (getppid)\n"));
+	if (!is_static())
+		CHECK(ends(calling, 66, "  called from call_kernel()+"));
 }
 
 int main(void)
