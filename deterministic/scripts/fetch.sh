@@ -44,6 +44,7 @@ sparse sparse test
 spin spin test
 shellcheck shellcheck test
 python3 python3 test
+g++ g++ test
 pgrep procps test
 script bsdutils test
 unshare util-linux test

@@ -222,6 +222,7 @@ main() {
 	part model "the model of the rendezvous" make -C "$ROOT/deterministic/model" OUT="$B/model" run
 	part check "checkpatch, sparse, W=1, kernel-doc" "$SCRIPTS/check.sh"
 	part prove "one result, whatever is disturbed" "$SCRIPTS/prove.sh" --share
+	part library "the library, installed" "$SCRIPTS/library.sh"
 	part programs "the programs without spaces" programs
 	part series "the series on two kernels" "$SCRIPTS/series-test.sh"
 	part survival "what Linux does to memory" "$SCRIPTS/survival.sh" --share plain

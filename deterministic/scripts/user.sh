@@ -53,6 +53,9 @@ install_new() {
 	rm -rf "$to.new"
 	mkdir -p "$to.new" "$to"
 	for f; do
+		case $f in
+		*.so.*) continue ;;
+		esac
 		if [ -f "$f" ] && [ -x "$f" ]; then
 			cp -p "$f" "$to.new/"
 		fi

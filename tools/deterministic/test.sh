@@ -201,11 +201,27 @@ test_main_job()
 		main_job_with dmd5 'exit 2'
 }
 
+# What of it can run without spaces.
+test_library()
+{
+	case $1 in
+	pthreads) check "the library, threads" \
+		env DET_OPTIONS=backend=threads "$bin/det-team-test" ;;
+	serial)
+		check "the library, one after another" \
+			env DET_OPTIONS=backend=serial "$bin/det-team-test"
+		check "the library, heap" "$bin/det-heap-test"
+		check "the library, a wrong option" \
+			refuses 66 backand env DET_OPTIONS=backand=serial "$bin/det-heap-test"
+		;;
+	esac
+}
+
 test_race()
 {
 	[ "$1" = spaces ] || return
-	for t in join team heap output; do
-		check "the library, $t" "$bin/det-$t-test"
+	for t in join team heap output libc cxx; do
+		[ ! -x "$bin/det-$t-test" ] || check "the library, $t" "$bin/det-$t-test"
 	done
 	check "drace, 10 runs" same_report
 	check "example" example_says
@@ -272,6 +288,7 @@ for mode; do
 	test_md5 "$mode"
 	test_matrices "$mode"
 	test_race "$mode"
+	test_library "$mode"
 	test_main_job "$mode"
 done
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -19,11 +19,13 @@ DET_PRIVATE struct det_options det_options = {
 /* No stdio: it may need memory. */
 static void cannot(const char *what)
 {
-	static const char start[] = "libdet: no memory for ";
+	static const char start[] = "libdet: no address space for ";
+	static const char end[] = ": is there a ulimit -v, or vm.overcommit_memory=2?\n";
 	ssize_t n;
 
 	n = write(STDERR_FILENO, start, sizeof(start) - 1);
 	n = write(STDERR_FILENO, what, strlen(what));
+	n = write(STDERR_FILENO, end, sizeof(end) - 1);
 	(void)n;
 	_exit(DET_EXIT_STATUS);
 }
@@ -41,12 +43,12 @@ void det_set_up_memory(void)
 	int error = errno;
 
 	if (!reserve(det_block(0, 0), DET_DATA_SIZE))
-		cannot("the library's own data\n");
+		cannot("the library's own data");
 	/* Less under a limit of address space, or with strict overcommit. */
 	while (!reserve(DET_ARENA, size)) {
 		size /= 2;
 		if (size < DET_ARENA_LEAST)
-			cannot("the heap\n");
+			cannot("the heap");
 	}
 	/* A core file is written page by page, of nothing as well. */
 	madvise((void *)DET_ARENA, size, MADV_DONTDUMP);
