@@ -114,6 +114,12 @@ debug_begin() {
 	nice "$SCRIPTS/kernel.sh" --quick debug >"$B/log/test-debug-begin.log" 2>&1 </dev/null &
 }
 
+# As well: a selftest on the debug kernel keeps one CPU busy.
+off_begin() {
+	[ -z "${TEST:-}" ] || return 0
+	nice -n 19 "$SCRIPTS/off-check.sh" >"$B/log/test-off-begin.log" 2>&1 </dev/null &
+}
+
 debug() {
 	"$SCRIPTS/kernel.sh" --quick debug
 }
@@ -227,6 +233,7 @@ main() {
 	part series "the series on two kernels" "$SCRIPTS/series-test.sh"
 	part survival "what Linux does to memory" "$SCRIPTS/survival.sh" --share plain
 	part debug "the debug kernel" debug
+	off_begin
 	part selftests-debug "selftests on the debug kernel" "$SCRIPTS/selftests.sh" 2 --debug
 	part kunit "KUnit in the debug kernel" kunit
 	part survival-debug "the same on the debug kernel" "$SCRIPTS/survival.sh" --share debug
