@@ -264,6 +264,9 @@ bool det_fault(struct task_struct *t, const struct kernel_siginfo *info,
 		return false;
 	det_trap_info(&why.trap, &why.error);
 	why.addr = (unsigned long)info->si_addr;
+	/* A locked access across cache lines, where the machine forbids it. */
+	if (info->si_signo == SIGBUS && info->si_code == BUS_ADRALN)
+		why.trap = X86_TRAP_AC;
 	if (fatal || (info->si_signo == SIGBUS && why.trap != X86_TRAP_AC &&
 		      why.trap != X86_TRAP_SS && why.trap != X86_TRAP_NP)) {
 		det_kill_self();

@@ -487,17 +487,26 @@ unlock:
  * space, to another address. Fresh memory, filled page by page.
  */
 
+/*
+ * A page that was there is not. In a space at rest that is the machine's doing;
+ * a master has threads that unmap.
+ */
+static int dmem_fill_error(struct mm_struct *mm, int ret)
+{
+	return ret == -EFAULT && det_mm_is_space(mm) ? -EOWNERDEAD : ret;
+}
+
 static int dmem_fill_page(struct dmem_copy *c, unsigned long addr)
 {
 	struct page *src, *dst;
 
 	src = dmem_get_page(c->src, addr, FOLL_FORCE);
 	if (IS_ERR(src))
-		return PTR_ERR(src);
+		return dmem_fill_error(c->src, PTR_ERR(src));
 	dst = dmem_pin_page(c->dst, addr - c->saddr + c->daddr, FOLL_FORCE);
 	if (IS_ERR(dst)) {
 		put_page(src);
-		return PTR_ERR(dst);
+		return dmem_fill_error(c->dst, PTR_ERR(dst));
 	}
 	copy_highpage(dst, src);
 	unpin_user_pages_dirty_lock(&dst, 1, true);
@@ -518,8 +527,6 @@ static int dmem_fill(struct dmem_copy *c, unsigned long start,
 		for (i = 0; i < s.nr && !ret; i++) {
 			c->where = s.found[i] & PAGE_MASK;
 			ret = dmem_fill_page(c, c->where);
-			if (ret == -EFAULT)	/* it was there: the machine's */
-				ret = -EOWNERDEAD;
 			cond_resched();
 		}
 	}

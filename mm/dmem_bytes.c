@@ -105,6 +105,27 @@ unsigned long dmem_batches_write(struct list_head *batches)
 	return n;
 }
 
+/* As dmem_accessible(), the lock is held. */
+static bool dmem_accessible_locked(struct mm_struct *mm, unsigned long addr,
+				   unsigned long len, vm_flags_t need,
+				   bool keys)
+{
+	unsigned long end = addr + len;
+	struct vm_area_struct *vma;
+
+	for (; addr < end; addr = vma->vm_end) {
+		vma = vma_lookup(mm, addr);
+		if (!vma || !vma_is_anonymous(vma) || userfaultfd_armed(vma) ||
+		    vma->vm_flags & (VM_IO | VM_PFNMAP) ||
+		    (vma->vm_flags & need) != need)
+			return false;
+		if (keys && !arch_vma_access_permitted(vma, need & VM_WRITE,
+						       false, false))
+			return false;
+	}
+	return true;
+}
+
 /**
  * dmem_accessible - may a program access all of a range?
  * @mm: its address space
@@ -121,78 +142,80 @@ unsigned long dmem_batches_write(struct list_head *batches)
 bool dmem_accessible(struct mm_struct *mm, unsigned long addr,
 		     unsigned long len, vm_flags_t need, bool keys)
 {
-	unsigned long end = addr + len;
-	struct vm_area_struct *vma;
-	bool ok = true;
+	bool ok;
 
 	mmap_read_lock(mm);
-	for (; ok && addr < end; addr = vma->vm_end) {
-		vma = vma_lookup(mm, addr);
-		ok = vma && vma_is_anonymous(vma) && !userfaultfd_armed(vma) &&
-		     !(vma->vm_flags & (VM_IO | VM_PFNMAP)) &&
-		     (vma->vm_flags & need) == need;
-		if (ok && keys)
-			ok = arch_vma_access_permitted(vma, need & VM_WRITE,
-						       false, false);
-		if (!ok)
-			break;
-	}
+	ok = dmem_accessible_locked(mm, addr, len, need, keys);
 	mmap_read_unlock(mm);
 	return ok;
 }
 
-/* GUP knows more reasons than a program can do anything about. */
-static int dmem_gup_error(long ret, struct mm_struct *mm, unsigned long addr,
-			  unsigned int flags)
+static long dmem_gup(struct mm_struct *mm, unsigned long addr,
+		     unsigned int flags, bool pin, struct page **page,
+		     int *locked)
+{
+	addr &= PAGE_MASK;
+	if (pin)
+		return pin_user_pages_remote(mm, addr, 1, flags, page, locked);
+	return get_user_pages_remote(mm, addr, 1, flags, page, locked);
+}
+
+/*
+ * Once more, and why not. The lock is held from the attempt to the look at what is
+ * mapped: the threads of a master may have put back meanwhile what the first
+ * attempt has missed, and that is not the machine's doing.
+ */
+static long dmem_gup_again(struct mm_struct *mm, unsigned long addr,
+			   unsigned int flags, bool pin, struct page **page)
 {
 	vm_flags_t need = VM_READ;
+	long ret;
 
-	if (ret == -ENOMEM || ret == -EINTR)
-		return ret;
-	if (fatal_signal_pending(current))
-		return -EINTR;
 	if (flags & FOLL_FORCE)
 		need = 0;
 	else if (flags & FOLL_WRITE)
 		need = VM_WRITE;
-	return dmem_accessible(mm, addr, 1, need, false) ? -EOWNERDEAD : -EFAULT;
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	ret = dmem_gup(mm, addr, flags, pin, page, NULL);
+	if (ret != 1 && ret != -ENOMEM && ret != -EINTR)
+		ret = dmem_accessible_locked(mm, addr, 1, need, false) ?
+		      -EOWNERDEAD : -EFAULT;
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+static struct page *dmem_page(struct mm_struct *mm, unsigned long addr,
+			      unsigned int flags, bool pin)
+{
+	struct page *page;
+	int locked = 1;
+	long ret;
+
+	if (mmap_read_lock_killable(mm))
+		return ERR_PTR(-EINTR);
+	ret = dmem_gup(mm, addr, flags, pin, &page, &locked);
+	if (locked)
+		mmap_read_unlock(mm);
+	if (ret != 1 && ret != -ENOMEM && ret != -EINTR)
+		ret = dmem_gup_again(mm, addr, flags, pin, &page);
+	if (ret != 1 && fatal_signal_pending(current))
+		ret = -EINTR;
+	return ret == 1 ? page : ERR_PTR(ret);
 }
 
 /* A page with a reference, or an ERR_PTR; -EOWNERDEAD: the machine lost it. */
 struct page *dmem_get_page(struct mm_struct *mm, unsigned long addr,
 			   unsigned int flags)
 {
-	struct page *page;
-	int locked = 1;
-	long ret;
-
-	if (mmap_read_lock_killable(mm))
-		return ERR_PTR(-EINTR);
-	ret = get_user_pages_remote(mm, addr & PAGE_MASK, 1, flags, &page,
-				    &locked);
-	if (locked)
-		mmap_read_unlock(mm);
-	return ret == 1 ? page :
-			  ERR_PTR(dmem_gup_error(ret, mm, addr, flags));
+	return dmem_page(mm, addr, flags, false);
 }
 
 /* The same, pinned for write. */
 struct page *dmem_pin_page(struct mm_struct *mm, unsigned long addr,
 			   unsigned int flags)
 {
-	struct page *page;
-	int locked = 1;
-	long ret;
-
-	if (mmap_read_lock_killable(mm))
-		return ERR_PTR(-EINTR);
-	flags |= FOLL_WRITE;
-	ret = pin_user_pages_remote(mm, addr & PAGE_MASK, 1, flags, &page,
-				    &locked);
-	if (locked)
-		mmap_read_unlock(mm);
-	return ret == 1 ? page :
-			  ERR_PTR(dmem_gup_error(ret, mm, addr, flags));
+	return dmem_page(mm, addr, flags | FOLL_WRITE, true);
 }
 
 /*

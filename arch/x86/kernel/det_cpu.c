@@ -64,8 +64,13 @@ static void det_cpu_view(bool visible)
 
 	d.dpl = visible ? 3 : 0;
 	write_gdt_entry(gdt, GDT_ENTRY_CPUNODE, &d, DESCTYPE_S);
-	/* RDTSCP reads it, too, and faults. */
-	if (boot_cpu_has(X86_FEATURE_RDPID))
+	/*
+	 * RDTSCP reads it, too, and faults. A hypervisor may let RDPID be
+	 * executed where it does not say so.
+	 */
+	if (boot_cpu_has(X86_FEATURE_RDPID) ||
+	    (boot_cpu_has(X86_FEATURE_RDTSCP) &&
+	     boot_cpu_has(X86_FEATURE_HYPERVISOR)))
 		wrmsr(MSR_TSC_AUX, visible ? number : 0, 0);
 	this_cpu_write(det_cpu_hidden, !visible);
 }
@@ -179,6 +184,14 @@ const struct det_probe det_probes[DET_PROBES] = {
 	[DET_PROBE_SLDT]   = { DET_CODE(0x0f, 0x00, 0xc0) },
 	[DET_PROBE_STR]    = { DET_CODE(0x0f, 0x00, 0xc8) },
 	[DET_PROBE_SMSW]   = { DET_CODE(0x0f, 0x01, 0xe0) },
+	/*
+	 * mov $64, %ecx; 1: xbegin 2f; xend; mov $1, %eax; jmp 3f;
+	 * 2: dec %ecx; jnz 1b; xor %eax, %eax; 3:
+	 */
+	[DET_PROBE_XBEGIN] = { DET_CODE(0xb9, 64, 0, 0, 0,
+					0xc7, 0xf8, 10, 0, 0, 0, 0x0f, 0x01, 0xd5,
+					0xb8, 1, 0, 0, 0, 0xeb, 6, 0xff, 0xc9,
+					0x75, 0xec, 0x31, 0xc0) },
 };
 
 static enum det_verdict det_faults(const struct det_probed *p)
@@ -205,6 +218,20 @@ static enum det_verdict det_tables(const struct det_probed *p)
 		if (det_faults(&p[i]) != DET_CLOSED)
 			return DET_OPEN;
 	return DET_CLOSED;
+}
+
+/*
+ * CPUID may not tell of transactions that work. Sixty-four in a row that abort at
+ * once are no accident; XTEST sees those of HLE as well.
+ */
+static enum det_verdict det_tsx(const struct det_cpu *cpu,
+				const struct det_probed *p)
+{
+	if (!p->ran || cpu->hle)
+		return DET_OPEN;
+	if (p->faulted)
+		return cpu->rtm ? DET_OPEN : DET_ABSENT;
+	return p->rax ? DET_OPEN : DET_CLOSED;
 }
 
 /**
@@ -235,9 +262,7 @@ enum det_verdict det_cpu_verdict(enum det_source source,
 	case DET_SOURCE_TABLES:
 		return det_tables(p);
 	case DET_SOURCE_TSX:
-		if (!cpu->rtm)
-			return DET_ABSENT;
-		return cpu->rtm_aborts ? DET_CLOSED : DET_OPEN;
+		return det_tsx(cpu, &p[DET_PROBE_XBEGIN]);
 	case DET_SOURCE_XINUSE:
 		return cpu->xsave ? DET_OPEN : DET_ABSENT;
 	case DET_SOURCE_SELECTOR:
@@ -245,8 +270,11 @@ enum det_verdict det_cpu_verdict(enum det_source source,
 	case DET_SOURCE_FPU_POINTERS:
 		return cpu->fpu_pointers_leak ? DET_OPEN : DET_CLOSED;
 	case DET_SOURCE_RANDOM:
-		/* By dmem_check_code(), which does not know XSTORE. */
-		return cpu->xstore ? DET_OPEN : DET_ON_REQUEST;
+		/*
+		 * By dmem_check_code(), which does not know XSTORE; without NX
+		 * all memory is code.
+		 */
+		return cpu->xstore || !cpu->nx ? DET_OPEN : DET_ON_REQUEST;
 	case DET_SOURCES:
 		break;
 	}
@@ -261,15 +289,19 @@ enum det_verdict det_cpu_verdict(enum det_source source,
  */
 void __init det_cpu_facts(struct det_cpu *cpu)
 {
-	cpu->rtm = boot_cpu_has(X86_FEATURE_RTM) ||
-		   boot_cpu_has(X86_FEATURE_RTM_ALWAYS_ABORT);
-	cpu->rtm_aborts = boot_cpu_has(X86_FEATURE_RTM_ALWAYS_ABORT);
+	cpu->rtm = boot_cpu_has(X86_FEATURE_RTM);
+	cpu->hle = boot_cpu_has(X86_FEATURE_HLE);
+	cpu->nx = boot_cpu_has(X86_FEATURE_NX);
 	cpu->xsave = boot_cpu_has(X86_FEATURE_XSAVE);
 	cpu->xstore = boot_cpu_has(X86_FEATURE_XSTORE);
 	cpu->fred = cpu_feature_enabled(X86_FEATURE_FRED);
-	/* AMD saves them only with an exception pending, of whatever age. */
+	/*
+	 * AMD saves them only with an exception pending, of whatever age; older
+	 * CPUs of Intel's have selectors, which are lost at a context switch.
+	 */
 	cpu->fpu_pointers_leak = boot_cpu_has_bug(X86_BUG_FXSAVE_LEAK) ||
-				 boot_cpu_data.x86_vendor != X86_VENDOR_INTEL;
+				 boot_cpu_data.x86_vendor != X86_VENDOR_INTEL ||
+				 !boot_cpu_has(X86_FEATURE_ZERO_FCS_FDS);
 
 	if (boot_cpu_has(X86_FEATURE_CPUID_FAULT))
 		det_cpuid_how = DET_CPUID_MISC_FEATURES;

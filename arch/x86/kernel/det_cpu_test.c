@@ -102,23 +102,48 @@ static const struct example examples[] = {
 		.what = "transactions",
 		.source = DET_SOURCE_TSX,
 		.cpu.rtm = true,
-		.probe = NO_PROBE,
+		.probe = DET_PROBE_XBEGIN,
+		.rax = 1,
+		.verdict = DET_OPEN,
+	}, {
+		.what = "transactions of which CPUID does not tell",
+		.source = DET_SOURCE_TSX,
+		.probe = DET_PROBE_XBEGIN,
+		.rax = 1,
 		.verdict = DET_OPEN,
 	}, {
 		.what = "transactions that always abort",
 		.source = DET_SOURCE_TSX,
-		.cpu = { .rtm = true, .rtm_aborts = true },
-		.probe = NO_PROBE,
+		.cpu.rtm = true,
+		.probe = DET_PROBE_XBEGIN,
 		.verdict = DET_CLOSED,
+	}, {
+		.what = "elided locks alone",
+		.source = DET_SOURCE_TSX,
+		.cpu.hle = true,
+		.probe = NO_PROBE,
+		.verdict = DET_OPEN,
+	}, {
+		.what = "CPUID tells of transactions that fault",
+		.source = DET_SOURCE_TSX,
+		.cpu.rtm = true,
+		.probe = NO_PROBE,
+		.verdict = DET_OPEN,
 	}, {
 		.what = "RDRAND and RDSEED can be looked for",
 		.source = DET_SOURCE_RANDOM,
+		.cpu.nx = true,
 		.probe = NO_PROBE,
 		.verdict = DET_ON_REQUEST,
 	}, {
+		.what = "not where all memory is code",
+		.source = DET_SOURCE_RANDOM,
+		.probe = NO_PROBE,
+		.verdict = DET_OPEN,
+	}, {
 		.what = "XSTORE is not looked for",
 		.source = DET_SOURCE_RANDOM,
-		.cpu.xstore = true,
+		.cpu = { .xstore = true, .nx = true },
 		.probe = NO_PROBE,
 		.verdict = DET_OPEN,
 	}, {
@@ -182,7 +207,7 @@ static void test_not_probed(struct kunit *test)
 {
 	const enum det_source executed[] = {
 		DET_SOURCE_TSC, DET_SOURCE_PMC, DET_SOURCE_CPUID,
-		DET_SOURCE_CPU_NUMBER, DET_SOURCE_TABLES,
+		DET_SOURCE_CPU_NUMBER, DET_SOURCE_TABLES, DET_SOURCE_TSX,
 	};
 	const struct det_probed p[DET_PROBES] = { };
 	const struct det_cpu cpu = { };

@@ -43,6 +43,9 @@
 /* user_regs_struct and pt_regs begin with the same registers, r15 to rip. */
 #define DET_COMMON	offsetof(struct user_regs_struct, cs)
 
+/* The components that MXCSR belongs to. */
+#define XFEATURE_MASK_SSE_YMM	(XFEATURE_MASK_SSE | XFEATURE_MASK_YMM)
+
 /**
  * det_regs_init - the registers of a space that has never run
  * @task: the space's task, not yet woken
@@ -61,7 +64,7 @@ void det_regs_init(struct task_struct *task, struct det_regs *r)
 	r->user.cs = __USER_CS;
 	r->user.ss = __USER_DS;
 	r->user.flags = X86_EFLAGS_IF | X86_EFLAGS_FIXED;
-	r->pkru = pkru_get_init_value();
+	r->pkru = 0;		/* not what root has chosen for new programs */
 	r->reset_segments = true;
 
 	/* The first stop saves these; copy_thread() has left the maker's. */
@@ -269,7 +272,8 @@ void det_xstate_get(struct task_struct *task, const struct det_regs *r,
 	struct xregs_state *out = buf;
 
 	if (!cpu_feature_enabled(X86_FEATURE_XSAVE)) {
-		copy_xstate_to_uabi_buf(to, task, XSTATE_COPY_FX);
+		/* No header is behind it, and nothing of the task is. */
+		memcpy(buf, &fpstate->regs.fxsave, sizeof(fpstate->regs.fxsave));
 		det_forget_fpu_pointers(buf);
 		return;
 	}
@@ -295,7 +299,9 @@ int det_xstate_set(struct task_struct *task, struct det_regs *r,
 		   const void *buf)
 {
 	struct fpu *fpu = &task->thread.fpu;
+	struct xregs_state *xsave = &fpu->fpstate->regs.xsave;
 	const struct fxregs_state *fx = buf;
+	int ret;
 
 	if (!cpu_feature_enabled(X86_FEATURE_XSAVE)) {
 		if (fx->mxcsr & ~mxcsr_feature_mask)
@@ -305,7 +311,11 @@ int det_xstate_set(struct task_struct *task, struct det_regs *r,
 		return 0;
 	}
 	__fpu_invalidate_fpregs_state(fpu);
-	return copy_uabi_from_kernel_to_xstate(fpu->fpstate, buf, &r->pkru);
+	ret = copy_uabi_from_kernel_to_xstate(fpu->fpstate, buf, &r->pkru);
+	/* XRSTOR loads it whether the component is there or not. */
+	if (!ret && !(xsave->header.xfeatures & XFEATURE_MASK_SSE_YMM))
+		xsave->i387.mxcsr = MXCSR_DEFAULT;
+	return ret;
 }
 
 /**

@@ -84,6 +84,7 @@ enum det_probe_nr {
 	DET_PROBE_SLDT,
 	DET_PROBE_STR,
 	DET_PROBE_SMSW,
+	DET_PROBE_XBEGIN,
 	DET_PROBES
 };
 
@@ -93,7 +94,7 @@ enum det_probe_nr {
  * @end: where that one is
  */
 struct det_probe {
-	u8 code[16];
+	u8 code[32];
 	u8 end;
 };
 
@@ -122,7 +123,8 @@ struct det_probed {
  */
 struct det_cpu {
 	bool rtm;
-	bool rtm_aborts;
+	bool hle;
+	bool nx;
 	bool xsave;
 	bool xstore;
 	bool fred;

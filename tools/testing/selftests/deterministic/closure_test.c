@@ -173,6 +173,45 @@ TEST(closed)
 	}
 }
 
+/* Is this word among the flags in /proc/cpuinfo? */
+static bool cpu_has(const char *flag)
+{
+	char line[8192], word[64];
+	bool has = false;
+	FILE *f = fopen("/proc/cpuinfo", "re");
+
+	snprintf(word, sizeof(word), " %s ", flag);
+	while (f && !has && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = ' ';
+		has = !strncmp(line, "flags", 5) && strstr(line, word);
+	}
+	if (f)
+		fclose(f);
+	return has;
+}
+
+/*
+ * What the kernel can close on any CPU, or on one that has this, is not called
+ * open: else what is not closed would only be said to be so, and nothing failed.
+ */
+TEST(not_open)
+{
+	static const struct {
+		const char *file, *flag;
+	} closed[] = {
+		{ "tsc", NULL }, { "pmc", NULL }, { "cpu_number", NULL },
+		{ "tables", "umip" }, { "cpuid", "cpuid_fault" },
+		{ "random", "nx" },
+	};
+	unsigned int i;
+
+	NEED_CALLS();
+	for (i = 0; i < ARRAY_SIZE(closed); i++)
+		if (!closed[i].flag || cpu_has(closed[i].flag))
+			EXPECT_FALSE(is_open(closed[i].file))
+				TH_LOG("%s", closed[i].file);
+}
+
 /* What this machine cannot close is seen, or the CPU does not have it. */
 TEST(machine_without_cpuid_faulting)
 {

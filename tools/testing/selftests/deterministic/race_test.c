@@ -146,6 +146,20 @@ static long one_call(__u64 child, __u64 *rnd)
 	}
 }
 
+/* The first counts: what comes of it says less. */
+static void note_odd(__u64 child, long ret)
+{
+	struct det_status st = {};
+	long zero = 0;
+
+	if (!__atomic_compare_exchange_n(&race.odd, &zero, ret, false,
+					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return;
+	get_flags(child, 0, &st);
+	fprintf(stderr, "# %ld; then the child has stopped by %u, %#llx\n",
+		ret, st.reason, st.addr);
+}
+
 static void *works(void *arg)
 {
 	__u64 child = (long)arg, rnd = child + 5;
@@ -155,7 +169,7 @@ static void *works(void *arg)
 	for (i = 0; i < race.calls; i++) {
 		ret = one_call(child, &rnd);
 		if (ret && ret != -EFAULT && ret != -ENODATA)
-			__atomic_store_n(&race.odd, ret, __ATOMIC_RELAXED);
+			note_odd(child, ret);
 	}
 	return NULL;
 }
