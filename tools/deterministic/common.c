@@ -4,10 +4,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <det.h>
@@ -18,11 +24,14 @@ static const char *program_name = "";
 
 static const char *option_mode = "spaces";
 static const char *option_workers = "4";
+static const char *option_time;
 
 static const struct option_spec worker_options[] = {
-	{ "mode", "MODE", "spaces (default), pthreads or serial", &option_mode },
+	{ "mode", "MODE", "spaces (default), pthreads, processes or serial",
+	  &option_mode },
 	{ "workers", "N", "how many share the work (default 4)",
 	  &option_workers },
+	{ "time", NULL, "say on stderr how long the work took", &option_time },
 	{ NULL, NULL, NULL, NULL }
 };
 
@@ -134,6 +143,20 @@ void *allocate(size_t nr, size_t size)
 	return p;
 }
 
+void *allocate_shared(size_t nr, size_t size)
+{
+	int flags = MAP_ANONYMOUS | (chosen_mode() == MODE_PROCESSES ?
+				     MAP_SHARED : MAP_PRIVATE);
+	void *p = MAP_FAILED;
+	size_t bytes;
+
+	if (!__builtin_mul_overflow(nr ? nr : 1, size, &bytes))
+		p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+	if (p == MAP_FAILED)
+		die("not enough memory for %zu times %zu bytes", nr, size);
+	return p;
+}
+
 struct text read_file(const char *name)
 {
 	struct text text = { NULL, 0 };
@@ -164,12 +187,15 @@ struct text read_file(const char *name)
 
 enum run_mode chosen_mode(void)
 {
-	static const char *const name[] = { "spaces", "pthreads", "serial" };
+	static const char *const name[] = {
+		"spaces", "pthreads", "processes", "serial"
+	};
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		if (strcmp(option_mode, name[i]) == 0)
 			return i;
-	die("--mode must be spaces, pthreads or serial, not '%s'", option_mode);
+	die("--mode must be spaces, pthreads, processes or serial, not '%s'",
+	    option_mode);
 }
 
 unsigned int chosen_workers(void)
@@ -196,11 +222,14 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-static void run_threads(unsigned int n, void (*work)(unsigned int, void *),
-			void *arg)
+/* In place of the number of a worker that is not joined. */
+#define NOBODY	UINT_MAX
+
+static void run_threads(unsigned int n, unsigned int forgotten,
+			void (*work)(unsigned int, void *), void *arg)
 {
+	static struct task task[MAX_WORKERS];	/* the forgotten one's lives on */
 	pthread_t thread[MAX_WORKERS];
-	struct task task[MAX_WORKERS];
 	int err;
 
 	for (unsigned int w = 0; w < n; w++) {
@@ -209,17 +238,71 @@ static void run_threads(unsigned int n, void (*work)(unsigned int, void *),
 		if (err)
 			die("cannot make a thread: %s", strerror(err));
 	}
-	for (unsigned int w = 0; w < n; w++)
-		pthread_join(thread[w], NULL);
+	for (unsigned int w = 0; w < n; w++) {
+		if (w == forgotten)
+			pthread_detach(thread[w]);
+		else
+			pthread_join(thread[w], NULL);
+	}
 }
 
-static unsigned int join_spaces(unsigned int n, unsigned int merge_flags,
-				FILE *report)
+/* Waits for all before it complains of one. */
+static void join_processes(const pid_t *pid, unsigned int n,
+			   unsigned int forgotten)
+{
+	unsigned int dead = NOBODY;
+	int status, how = 0;
+
+	for (unsigned int w = 0; w < n; w++) {
+		if (w == forgotten)
+			continue;
+		if (waitpid(pid[w], &status, 0) < 0)
+			die("cannot wait for worker %u: %s", w, strerror(errno));
+		if (status != 0 && dead == NOBODY) {
+			dead = w;
+			how = status;
+		}
+	}
+	if (dead == NOBODY)
+		return;
+	if (WIFSIGNALED(how))
+		die("worker %u died: %s", dead, strsignal(WTERMSIG(how)));
+	die("worker %u ended with status %d", dead, WEXITSTATUS(how));
+}
+
+static void run_processes(unsigned int n, unsigned int forgotten,
+			  void (*work)(unsigned int, void *), void *arg)
+{
+	pid_t pid[MAX_WORKERS];
+
+	/* Those forgotten before, if they have ended. */
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	for (unsigned int w = 0; w < n; w++) {
+		pid[w] = fork();
+		/* Those that there are die with us. */
+		if (pid[w] < 0)
+			die("cannot make a process: %s", strerror(errno));
+		if (pid[w] == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			work(w, arg);
+			_exit(STATUS_OK);
+		}
+	}
+	join_processes(pid, n, forgotten);
+}
+
+static unsigned int join_spaces(unsigned int n, unsigned int forgotten,
+				unsigned int merge_flags, FILE *report)
 {
 	struct det_result result;
 	unsigned int failed = 0;
 
 	for (unsigned int w = 0; w < n; w++) {
+		if (w == forgotten) {
+			det_discard(w);
+			continue;
+		}
 		if (det_join(w, merge_flags, &result) == 0)
 			continue;
 		fprintf(report ? report : stderr, "join of worker %u:\n", w);
@@ -246,16 +329,21 @@ static void fork_spaces(unsigned int n, void (*work)(unsigned int, void *),
 	}
 }
 
-unsigned int run_workers(enum run_mode mode, unsigned int n,
-			 void (*work)(unsigned int worker, void *arg),
-			 void *arg, unsigned int merge_flags, FILE *report)
+static unsigned int run_and_join(enum run_mode mode, unsigned int n,
+				 unsigned int forgotten,
+				 void (*work)(unsigned int worker, void *arg),
+				 void *arg, unsigned int merge_flags,
+				 FILE *report)
 {
 	switch (mode) {
 	case MODE_SPACES:
 		fork_spaces(n, work, arg);
-		return join_spaces(n, merge_flags, report);
+		return join_spaces(n, forgotten, merge_flags, report);
 	case MODE_PTHREADS:
-		run_threads(n, work, arg);
+		run_threads(n, forgotten, work, arg);
+		return 0;
+	case MODE_PROCESSES:
+		run_processes(n, forgotten, work, arg);
 		return 0;
 	case MODE_SERIAL:
 		for (unsigned int w = 0; w < n; w++)
@@ -263,4 +351,37 @@ unsigned int run_workers(enum run_mode mode, unsigned int n,
 		return 0;
 	}
 	return 0;
+}
+
+unsigned int run_workers(enum run_mode mode, unsigned int n,
+			 void (*work)(unsigned int worker, void *arg),
+			 void *arg, unsigned int merge_flags, FILE *report)
+{
+	return run_and_join(mode, n, NOBODY, work, arg, merge_flags, report);
+}
+
+void run_workers_but_forget(enum run_mode mode, unsigned int n,
+			    unsigned int forgotten,
+			    void (*work)(unsigned int worker, void *arg),
+			    void *arg)
+{
+	run_and_join(mode, n, forgotten, work, arg, 0, NULL);
+}
+
+static struct timespec work_began;
+
+void start_work(void)
+{
+	clock_gettime(CLOCK_MONOTONIC, &work_began);
+}
+
+void end_work(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (option_time)
+		fprintf(stderr, "%s: %.6f seconds\n", program_name,
+			now.tv_sec - work_began.tv_sec +
+			(now.tv_nsec - work_began.tv_nsec) / 1e9);
 }

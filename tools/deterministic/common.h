@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the programs share: options, errors, input, and workers, which are
- * spaces, threads or a plain loop.
+ * spaces, threads, processes or a plain loop.
  */
 #ifndef COMMON_H
 #define COMMON_H
@@ -64,6 +64,12 @@ void die(const char *format, ...);
 
 void *allocate(size_t nr, size_t size);
 
+/*
+ * For all that workers write: whole pages of zeros, which processes share with
+ * their parent (--mode=processes). In the other modes it is memory like any.
+ */
+void *allocate_shared(size_t nr, size_t size);
+
 /* All of a file, "-" being standard input. */
 struct text {
 	char *data;
@@ -72,16 +78,17 @@ struct text {
 
 struct text read_file(const char *name);
 
-enum run_mode { MODE_SPACES, MODE_PTHREADS, MODE_SERIAL };
+enum run_mode { MODE_SPACES, MODE_PTHREADS, MODE_PROCESSES, MODE_SERIAL };
 
-/* The two options of all programs with workers, understood. */
+/* The options of all programs with workers, understood. */
 enum run_mode chosen_mode(void);
 unsigned int chosen_workers(void);
 
 /*
  * Runs work(0, arg) to work(n - 1, arg) and waits for all. In spaces, each
  * starts with the memory as it is now, and may only compute: it makes no
- * system call. Afterwards what it has written is in the caller's memory.
+ * system call. Afterwards what it has written is in the caller's memory; of a
+ * process, only what it has written to memory of allocate_shared().
  *
  * Spaces that cannot be joined are reported to @report and their work is lost;
  * returns how many. With @report NULL, that is the end of the program.
@@ -90,6 +97,23 @@ unsigned int chosen_workers(void);
 unsigned int run_workers(enum run_mode mode, unsigned int n,
 			 void (*work)(unsigned int worker, void *arg),
 			 void *arg, unsigned int merge_flags, FILE *report);
+
+/*
+ * As run_workers(), but with a mistake: nobody waits for worker @forgotten. The
+ * work of a space is lost then; a thread or a process goes on meanwhile, and is
+ * ready in time or not.
+ */
+void run_workers_but_forget(enum run_mode mode, unsigned int n,
+			    unsigned int forgotten,
+			    void (*work)(unsigned int worker, void *arg),
+			    void *arg);
+
+/*
+ * Around all of the work, input and output being outside. With --time the
+ * second one says how long it was, on stderr.
+ */
+void start_work(void);
+void end_work(void);
 
 /* Worker @w of @n has [share(w), share(w + 1)) of @total things. */
 static inline size_t share(size_t total, unsigned int n, unsigned int w)

@@ -72,12 +72,14 @@ int main(int argc, char **argv)
 	p.n = parse_number("--size", option_size, 1, 8192);
 	p.a = make_matrix(p.n, 1);
 	p.b = make_matrix(p.n, 2);
-	p.c = allocate(p.n * p.n, sizeof(*p.c));
+	p.c = allocate_shared(p.n * p.n, sizeof(*p.c));
 
+	start_work();
 	if (mode == MODE_SERIAL)
 		multiply_sequentially(&p, p.c);
 	else
 		run_workers(mode, p.workers, multiply_rows, &p, 0, NULL);
+	end_work();
 	printf("product of %zux%zu: checksum %016llx\n", p.n, p.n,
 	       (unsigned long long)checksum(p.c, p.n));
 	if (!option_check)

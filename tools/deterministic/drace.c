@@ -52,7 +52,11 @@ int main(int argc, char **argv)
 		die("no argument is needed: %s", argv[i]);
 	if (workers > RACY)
 		die("--workers must be at most %d", RACY);
+	if (mode == MODE_PROCESSES)
+		die("--mode=processes would give each worker counters of its own");
+	start_work();
 	run_workers(mode, workers, count, &times, DET_MERGE_GRANULE_4, stdout);
+	end_work();
 	for (i = 0; i < ELEMENTS; i++)
 		printf("counter[%d] = %d\n", i, counter[i]);
 	return STATUS_OK;

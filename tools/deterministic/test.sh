@@ -4,8 +4,8 @@
 # own sequential selves; and what they say to wrong options and missing files.
 #
 # usage: test.sh FOLDER [MODE...]
-# FOLDER has the programs; a MODE is spaces, pthreads or serial. Without one all
-# are tested, and spaces are skipped where the kernel has none.
+# FOLDER has the programs; a MODE is spaces, pthreads, processes or serial.
+# Without one all are tested, and spaces are skipped where the kernel has none.
 set -u
 
 if [ $# -lt 1 ] || [ ! -x "$1/dsort" ]; then
@@ -237,6 +237,8 @@ test_options()
 		check "$program --workers" \
 			refuses 2 --workers=N "$bin/$program" --workers
 	done
+	check "drace --mode=processes" \
+		refuses 2 processes "$bin/drace" --mode=processes
 	check "dsort, no such file" refuses 2 "$work/none" \
 		"$bin/dsort" --mode=serial "$work/none"
 	check "det-main-job, no such file" refuses 2 "$work/none" \
@@ -254,9 +256,26 @@ test_options()
 	check "dmatmul --size=0" refuses 2 "'0'" "$bin/dmatmul" --size=0
 }
 
+# A limit of CPU time ends the worker, and not its parent, which waits.
+worker_dies()
+{
+	(
+		# shellcheck disable=SC3045 # dash, bash and busybox have them
+		ulimit -c 0 && ulimit -t 1
+		refuses 2 "worker 0 died" \
+			"$bin/dmatmul" --mode=processes --workers=1 --size=2500
+	)
+}
+
+test_processes()
+{
+	[ "$1" = processes ] || return
+	check "a worker that dies" worker_dies
+}
+
 make_files
 if [ $# = 0 ]; then
-	set -- serial pthreads
+	set -- serial pthreads processes
 	if "$bin/dmatmul" --mode=spaces --size=1 > /dev/null 2>&1; then
 		set -- "$@" spaces
 	else
@@ -270,6 +289,7 @@ for mode; do
 	test_md5 "$mode"
 	test_matrices "$mode"
 	test_race "$mode"
+	test_processes "$mode"
 	test_main_job "$mode"
 done
 echo "$passed passed, $failed failed, $skipped skipped"
