@@ -35,6 +35,19 @@ static const struct option_spec worker_options[] = {
 	{ NULL, NULL, NULL, NULL }
 };
 
+static const char *option_size = "small";
+static const char *option_seed = "1";
+static const char *option_check;
+
+static const struct option_spec input_options[] = {
+	{ "size", "SIZE", "of the input: small (default), medium or large",
+	  &option_size },
+	{ "seed", "N", "another input for each (default 1)", &option_seed },
+	{ "check", NULL, "compare with the sequential program's result",
+	  &option_check },
+	{ NULL, NULL, NULL, NULL }
+};
+
 void die(const char *format, ...)
 {
 	va_list args;
@@ -50,7 +63,7 @@ void die(const char *format, ...)
 
 static void print_options(const struct option_spec *o)
 {
-	for (; o->name; o++) {
+	for (; o && o->name; o++) {
 		char left[40];
 
 		snprintf(left, sizeof(left), "--%s%s%s", o->name,
@@ -66,6 +79,8 @@ static void print_help(const struct program *program)
 	       program->arguments, program->about);
 	if (program->has_workers)
 		print_options(worker_options);
+	if (program->has_input)
+		print_options(input_options);
 	print_options(program->options);
 	printf("  %-22s %s\n", "--help", "this text");
 }
@@ -75,7 +90,7 @@ static bool set_option(const struct option_spec *o, const char *arg)
 {
 	size_t len = strcspn(arg, "=");
 
-	for (; o->name; o++) {
+	for (; o && o->name; o++) {
 		if (strlen(o->name) != len || memcmp(o->name, arg, len) != 0)
 			continue;
 		if (!o->value_name && arg[len] == '=')
@@ -104,7 +119,9 @@ int parse_options(const struct program *program, int argc, char **argv)
 		if (strncmp(argv[i], "--", 2) == 0 &&
 		    (set_option(program->options, argv[i] + 2) ||
 		     (program->has_workers &&
-		      set_option(worker_options, argv[i] + 2))))
+		      set_option(worker_options, argv[i] + 2)) ||
+		     (program->has_input &&
+		      set_option(input_options, argv[i] + 2))))
 			continue;
 		die("no such option: %s (see %s --help)", argv[i],
 		    program->name);
@@ -201,6 +218,62 @@ enum run_mode chosen_mode(void)
 unsigned int chosen_workers(void)
 {
 	return parse_number("--workers", option_workers, 1, MAX_WORKERS);
+}
+
+enum run_mode begin(const struct program *program, int argc, char **argv)
+{
+	int i = parse_options(program, argc, argv);
+
+	if (i < argc)
+		die("no argument is needed: %s", argv[i]);
+	by_size(0, 0, 0);
+	chosen_seed();
+	chosen_workers();
+	return chosen_mode();
+}
+
+size_t by_size(size_t small, size_t medium, size_t large)
+{
+	if (strcmp(option_size, "small") == 0)
+		return small;
+	if (strcmp(option_size, "medium") == 0)
+		return medium;
+	if (strcmp(option_size, "large") == 0)
+		return large;
+	die("--size must be small, medium or large, not '%s'", option_size);
+}
+
+uint64_t chosen_seed(void)
+{
+	return parse_number("--seed", option_seed, 0, UINT64_MAX);
+}
+
+bool must_check(void)
+{
+	return option_check;
+}
+
+int compare(const void *result, const void *right, size_t size)
+{
+	if (memcmp(result, right, size) == 0)
+		return STATUS_OK;
+	printf("wrong: the sequential program has another result\n");
+	return STATUS_NO;
+}
+
+/* FNV-1a, eight bytes at a time. */
+uint64_t checksum_of(uint64_t sum, const void *data, size_t size)
+{
+	for (const char *p = data; size; p += sizeof(uint64_t)) {
+		size_t n = size < sizeof(uint64_t) ? size : sizeof(uint64_t);
+		uint64_t word = 0;
+
+		memcpy(&word, p, n);
+		sum = (sum ^ word) * 1099511628211ULL;
+		sum ^= sum >> 29;
+		size -= n;
+	}
+	return sum;
 }
 
 struct task {

@@ -107,7 +107,7 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dlu", "",
 	"Decomposes a matrix of the same numbers in every run into L and U, and prints\n"
-	"a checksum of the two. The status is 1 if --check finds them wrong.", options, true
+	"a checksum of the two. The status is 1 if --check finds them wrong.", options, true, false
 };
 
 int main(int argc, char **argv)

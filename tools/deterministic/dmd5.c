@@ -197,7 +197,7 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dmd5", "MD5",
 	"Searches for a text whose MD5 is MD5 (32 hexadecimal digits). The status\n"
-	"is 1 if there is none.", options, true
+	"is 1 if there is none.", options, true, false
 };
 
 int main(int argc, char **argv)

@@ -175,7 +175,7 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dsort", "[FILE]",
 	"Sorts the lines of FILE (standard input if it is - or missing) by their\n"
-	"bytes, as LC_ALL=C sort does.", options, true
+	"bytes, as LC_ALL=C sort does.", options, true, false
 };
 
 int main(int argc, char **argv)

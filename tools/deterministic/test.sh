@@ -123,6 +123,40 @@ test_matrices()
 	done
 }
 
+# says_as_serial MODE PROGRAM OPTION...: the sequential program's output
+says_as_serial()
+{
+	mode=$1 program=$2
+	shift 2
+	"$bin/$program" --mode=serial "$@" > "$work/want" || return 1
+	[ -s "$work/want" ] || return 1
+	"$bin/$program" "--mode=$mode" --check "$@" > "$work/got" || return 1
+	diff "$work/got" "$work/want"
+}
+
+# Those that make their input and have one result.
+INPUT="dhistogram"
+
+test_input()
+{
+	for program in $INPUT; do
+		for workers in 1 3 4 64; do
+			check "$program, $1, $workers workers" says_as_serial \
+				"$1" "$program" "--workers=$workers"
+		done
+		check "$program, $1, another seed" \
+			says_as_serial "$1" "$program" --seed=123456789
+	done
+}
+
+# other_seed PROGRAM: has another result
+other_seed()
+{
+	"$bin/$1" --mode=serial > "$work/first" || return 1
+	"$bin/$1" --mode=serial --seed=2 > "$work/got" || return 1
+	! cmp -s "$work/first" "$work/got"
+}
+
 # The same report from 10 runs, each loaded somewhere else.
 same_report()
 {
@@ -224,18 +258,29 @@ refuses()
 
 test_options()
 {
-	for program in dsort dmd5 dmatmul dlu drace det-main-job; do
+	for program in dsort dmd5 dmatmul dlu drace det-main-job $INPUT; do
 		check "$program --help" "$bin/$program" --help
 		check "$program --nonsense" \
 			refuses 2 --nonsense "$bin/$program" --nonsense
 		check "$program -x" refuses 2 -x "$bin/$program" -x
 	done
-	for program in dsort dmatmul dlu drace; do
+	for program in dsort dmatmul dlu drace $INPUT; do
 		check "$program --mode=x" refuses 2 x "$bin/$program" --mode=x
 		check "$program --workers=0" \
 			refuses 2 "'0'" "$bin/$program" --workers=0
 		check "$program --workers" \
 			refuses 2 --workers=N "$bin/$program" --workers
+	done
+	for program in $INPUT; do
+		check "$program --size=x" \
+			refuses 2 "'x'" "$bin/$program" --size=x
+		check "$program --seed=-1" \
+			refuses 2 "'-1'" "$bin/$program" --seed=-1
+		check "$program --check=1" \
+			refuses 2 "no value" "$bin/$program" --check=1
+		check "$program, an argument" \
+			refuses 2 file "$bin/$program" file
+		check "$program, two seeds" other_seed "$program"
 	done
 	check "drace --mode=processes" \
 		refuses 2 processes "$bin/drace" --mode=processes
@@ -288,6 +333,7 @@ for mode; do
 	test_sort "$mode"
 	test_md5 "$mode"
 	test_matrices "$mode"
+	test_input "$mode"
 	test_race "$mode"
 	test_processes "$mode"
 	test_main_job "$mode"
