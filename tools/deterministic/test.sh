@@ -135,7 +135,7 @@ says_as_serial()
 }
 
 # Those that make their input and have one result.
-INPUT="dhistogram"
+INPUT="dhistogram dkmeans"
 
 test_input()
 {
