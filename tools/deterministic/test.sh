@@ -135,7 +135,7 @@ says_as_serial()
 }
 
 # Those that make their input and have one result.
-INPUT="dhistogram dkmeans dlinreg dstringmatch dwordcount dblackscholes"
+INPUT="dhistogram dkmeans dlinreg dstringmatch dwordcount dblackscholes dfft"
 
 test_input()
 {
