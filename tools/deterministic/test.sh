@@ -149,6 +149,24 @@ test_input()
 	done
 }
 
+# Without a race, and in spaces, what comes of it is foretold.
+test_racey()
+{
+	check "dracey, $1, 1 worker" \
+		says_as_serial "$1" dracey --workers=1 --seed=7
+	case $1 in
+	serial | spaces)
+		for workers in 3 4 64; do
+			check "dracey, $1, $workers workers" says_as_serial \
+				"$1" dracey "--workers=$workers"
+		done
+		;;
+	*)
+		check "dracey, $1, a race" "$bin/dracey" "--mode=$1"
+		;;
+	esac
+}
+
 # other_seed PROGRAM: has another result
 other_seed()
 {
@@ -258,20 +276,21 @@ refuses()
 
 test_options()
 {
-	for program in dsort dmd5 dmatmul dlu drace det-main-job $INPUT; do
+	for program in dsort dmd5 dmatmul dlu drace dracey $INPUT \
+		det-main-job; do
 		check "$program --help" "$bin/$program" --help
 		check "$program --nonsense" \
 			refuses 2 --nonsense "$bin/$program" --nonsense
 		check "$program -x" refuses 2 -x "$bin/$program" -x
 	done
-	for program in dsort dmatmul dlu drace $INPUT; do
+	for program in dsort dmatmul dlu drace dracey $INPUT; do
 		check "$program --mode=x" refuses 2 x "$bin/$program" --mode=x
 		check "$program --workers=0" \
 			refuses 2 "'0'" "$bin/$program" --workers=0
 		check "$program --workers" \
 			refuses 2 --workers=N "$bin/$program" --workers
 	done
-	for program in $INPUT; do
+	for program in dracey $INPUT; do
 		check "$program --size=x" \
 			refuses 2 "'x'" "$bin/$program" --size=x
 		check "$program --seed=-1" \
@@ -334,6 +353,7 @@ for mode; do
 	test_md5 "$mode"
 	test_matrices "$mode"
 	test_input "$mode"
+	test_racey "$mode"
 	test_race "$mode"
 	test_processes "$mode"
 	test_main_job "$mode"
