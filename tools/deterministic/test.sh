@@ -135,7 +135,7 @@ says_as_serial()
 }
 
 # Those that make their input and have one result.
-INPUT="dhistogram dkmeans dlinreg dstringmatch dwordcount dblackscholes dfft"
+INPUT="dhistogram dkmeans dlinreg dstringmatch dwordcount dblackscholes dfft dcanneal"
 
 test_input()
 {
