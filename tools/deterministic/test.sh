@@ -135,12 +135,12 @@ says_as_serial()
 }
 
 # Those that make their input and have one result.
-INPUT="dhistogram dkmeans dlinreg dstringmatch dwordcount dblackscholes dfft dcanneal"
+INPUT="dhistogram dkmeans dlinreg dstringmatch dwordcount dblackscholes dfft dcanneal dgauss"
 
 test_input()
 {
 	for program in $INPUT; do
-		for workers in 1 3 4 64; do
+		for workers in 1 3 4 16; do
 			check "$program, $1, $workers workers" says_as_serial \
 				"$1" "$program" "--workers=$workers"
 		done
@@ -163,6 +163,36 @@ test_racey()
 		;;
 	*)
 		check "dracey, $1, a race" "$bin/dracey" "--mode=$1"
+		;;
+	esac
+}
+
+# In spaces it is wrong, and the same in 5 runs.
+forgets_alike()
+{
+	"$bin/dgauss" --mode=spaces --forget-join > "$work/first" || return 1
+	cat "$work/first"
+	for run in 2 3 4 5; do
+		echo "run $run"
+		"$bin/dgauss" --mode=spaces --forget-join |
+			cmp - "$work/first" || return 1
+	done
+	status 1 "$bin/dgauss" --mode=spaces --forget-join --check
+}
+
+test_forgotten_join()
+{
+	case $1 in
+	serial)
+		check "dgauss, $1, a forgotten join" \
+			says_as_serial "$1" dgauss --forget-join
+		;;
+	spaces)
+		check "dgauss, $1, a forgotten join" forgets_alike
+		;;
+	*)
+		check "dgauss, $1, a forgotten join" \
+			"$bin/dgauss" "--mode=$1" --forget-join
 		;;
 	esac
 }
@@ -354,6 +384,7 @@ for mode; do
 	test_matrices "$mode"
 	test_input "$mode"
 	test_racey "$mode"
+	test_forgotten_join "$mode"
 	test_race "$mode"
 	test_processes "$mode"
 	test_main_job "$mode"
