@@ -128,7 +128,7 @@ debug() {
 programs() {
 	"$SCRIPTS/tree.sh"
 	"$SCRIPTS/user.sh"
-	"$ROOT/tools/deterministic/test.sh" "$B/user/bin" serial pthreads
+	"$ROOT/tools/deterministic/test.sh" "$B/user/bin" serial pthreads processes
 }
 
 programs_guest() {

@@ -4,10 +4,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <det.h>
@@ -18,11 +24,27 @@ static const char *program_name = "";
 
 static const char *option_mode = "spaces";
 static const char *option_workers = "4";
+static const char *option_time;
 
 static const struct option_spec worker_options[] = {
-	{ "mode", "MODE", "spaces (default), pthreads or serial", &option_mode },
+	{ "mode", "MODE", "spaces (default), pthreads, processes or serial",
+	  &option_mode },
 	{ "workers", "N", "how many share the work (default 4)",
 	  &option_workers },
+	{ "time", NULL, "say on stderr how long the work took", &option_time },
+	{ NULL, NULL, NULL, NULL }
+};
+
+static const char *option_size = "small";
+static const char *option_seed = "1";
+static const char *option_check;
+
+static const struct option_spec input_options[] = {
+	{ "size", "SIZE", "of the input: small (default), medium or large",
+	  &option_size },
+	{ "seed", "N", "another input for each (default 1)", &option_seed },
+	{ "check", NULL, "compare with the sequential program's result",
+	  &option_check },
 	{ NULL, NULL, NULL, NULL }
 };
 
@@ -41,7 +63,7 @@ void die(const char *format, ...)
 
 static void print_options(const struct option_spec *o)
 {
-	for (; o->name; o++) {
+	for (; o && o->name; o++) {
 		char left[40];
 
 		snprintf(left, sizeof(left), "--%s%s%s", o->name,
@@ -57,6 +79,8 @@ static void print_help(const struct program *program)
 	       program->arguments, program->about);
 	if (program->has_workers)
 		print_options(worker_options);
+	if (program->has_input)
+		print_options(input_options);
 	print_options(program->options);
 	printf("  %-22s %s\n", "--help", "this text");
 }
@@ -66,7 +90,7 @@ static bool set_option(const struct option_spec *o, const char *arg)
 {
 	size_t len = strcspn(arg, "=");
 
-	for (; o->name; o++) {
+	for (; o && o->name; o++) {
 		if (strlen(o->name) != len || memcmp(o->name, arg, len) != 0)
 			continue;
 		if (!o->value_name && arg[len] == '=')
@@ -95,7 +119,9 @@ int parse_options(const struct program *program, int argc, char **argv)
 		if (strncmp(argv[i], "--", 2) == 0 &&
 		    (set_option(program->options, argv[i] + 2) ||
 		     (program->has_workers &&
-		      set_option(worker_options, argv[i] + 2))))
+		      set_option(worker_options, argv[i] + 2)) ||
+		     (program->has_input &&
+		      set_option(input_options, argv[i] + 2))))
 			continue;
 		die("no such option: %s (see %s --help)", argv[i],
 		    program->name);
@@ -134,6 +160,20 @@ void *allocate(size_t nr, size_t size)
 	return p;
 }
 
+void *allocate_shared(size_t nr, size_t size)
+{
+	int flags = MAP_ANONYMOUS | (chosen_mode() == MODE_PROCESSES ?
+				     MAP_SHARED : MAP_PRIVATE);
+	void *p = MAP_FAILED;
+	size_t bytes;
+
+	if (!__builtin_mul_overflow(nr ? nr : 1, size, &bytes))
+		p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+	if (p == MAP_FAILED)
+		die("not enough memory for %zu times %zu bytes", nr, size);
+	return p;
+}
+
 struct text read_file(const char *name)
 {
 	struct text text = { NULL, 0 };
@@ -164,17 +204,76 @@ struct text read_file(const char *name)
 
 enum run_mode chosen_mode(void)
 {
-	static const char *const name[] = { "spaces", "pthreads", "serial" };
+	static const char *const name[] = {
+		"spaces", "pthreads", "processes", "serial"
+	};
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		if (strcmp(option_mode, name[i]) == 0)
 			return i;
-	die("--mode must be spaces, pthreads or serial, not '%s'", option_mode);
+	die("--mode must be spaces, pthreads, processes or serial, not '%s'",
+	    option_mode);
 }
 
 unsigned int chosen_workers(void)
 {
 	return parse_number("--workers", option_workers, 1, MAX_WORKERS);
+}
+
+enum run_mode begin(const struct program *program, int argc, char **argv)
+{
+	int i = parse_options(program, argc, argv);
+
+	if (i < argc)
+		die("no argument is needed: %s", argv[i]);
+	by_size(0, 0, 0);
+	chosen_seed();
+	chosen_workers();
+	return chosen_mode();
+}
+
+size_t by_size(size_t small, size_t medium, size_t large)
+{
+	if (strcmp(option_size, "small") == 0)
+		return small;
+	if (strcmp(option_size, "medium") == 0)
+		return medium;
+	if (strcmp(option_size, "large") == 0)
+		return large;
+	die("--size must be small, medium or large, not '%s'", option_size);
+}
+
+uint64_t chosen_seed(void)
+{
+	return parse_number("--seed", option_seed, 0, UINT64_MAX);
+}
+
+bool must_check(void)
+{
+	return option_check;
+}
+
+int compare(const void *result, const void *right, size_t size)
+{
+	if (memcmp(result, right, size) == 0)
+		return STATUS_OK;
+	printf("wrong: the sequential program has another result\n");
+	return STATUS_NO;
+}
+
+/* FNV-1a, eight bytes at a time. */
+uint64_t checksum_of(uint64_t sum, const void *data, size_t size)
+{
+	for (const char *p = data; size; p += sizeof(uint64_t)) {
+		size_t n = size < sizeof(uint64_t) ? size : sizeof(uint64_t);
+		uint64_t word = 0;
+
+		memcpy(&word, p, n);
+		sum = (sum ^ word) * 1099511628211ULL;
+		sum ^= sum >> 29;
+		size -= n;
+	}
+	return sum;
 }
 
 struct task {
@@ -196,11 +295,14 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-static void run_threads(unsigned int n, void (*work)(unsigned int, void *),
-			void *arg)
+/* In place of the number of a worker that is not joined. */
+#define NOBODY	UINT_MAX
+
+static void run_threads(unsigned int n, unsigned int forgotten,
+			void (*work)(unsigned int, void *), void *arg)
 {
+	static struct task task[MAX_WORKERS];	/* the forgotten one's lives on */
 	pthread_t thread[MAX_WORKERS];
-	struct task task[MAX_WORKERS];
 	int err;
 
 	for (unsigned int w = 0; w < n; w++) {
@@ -209,17 +311,72 @@ static void run_threads(unsigned int n, void (*work)(unsigned int, void *),
 		if (err)
 			die("cannot make a thread: %s", strerror(err));
 	}
-	for (unsigned int w = 0; w < n; w++)
-		pthread_join(thread[w], NULL);
+	for (unsigned int w = 0; w < n; w++) {
+		if (w == forgotten)
+			pthread_detach(thread[w]);
+		else
+			pthread_join(thread[w], NULL);
+	}
+}
+
+/* Waits for all before it complains of one. */
+static void join_processes(const pid_t *pid, unsigned int n,
+			   unsigned int forgotten)
+{
+	unsigned int dead = NOBODY;
+	int status, how = 0;
+
+	for (unsigned int w = 0; w < n; w++) {
+		if (w == forgotten)
+			continue;
+		if (waitpid(pid[w], &status, 0) < 0)
+			die("cannot wait for worker %u: %s", w, strerror(errno));
+		if (status != 0 && dead == NOBODY) {
+			dead = w;
+			how = status;
+		}
+	}
+	if (dead == NOBODY)
+		return;
+	if (WIFSIGNALED(how))
+		die("worker %u died: %s", dead, strsignal(WTERMSIG(how)));
+	die("worker %u ended with status %d", dead, WEXITSTATUS(how));
+}
+
+static void run_processes(unsigned int n, unsigned int forgotten,
+			  void (*work)(unsigned int, void *), void *arg)
+{
+	pid_t pid[MAX_WORKERS];
+
+	/* Those forgotten before, if they have ended. */
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	for (unsigned int w = 0; w < n; w++) {
+		pid[w] = fork();
+		/* Those that there are die with us. */
+		if (pid[w] < 0)
+			die("cannot make a process: %s", strerror(errno));
+		if (pid[w] == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			work(w, arg);
+			_exit(STATUS_OK);
+		}
+	}
+	join_processes(pid, n, forgotten);
 }
 
 static unsigned int join_spaces(const det_t *space, unsigned int n,
-				unsigned int merge_flags, FILE *report)
+				unsigned int forgotten, unsigned int merge_flags,
+				FILE *report)
 {
 	struct det_result result;
 	unsigned int failed = 0;
 
 	for (unsigned int w = 0; w < n; w++) {
+		if (w == forgotten) {
+			det_discard(space[w]);
+			continue;
+		}
 		if (det_join_with(space[w], merge_flags, &result) == 0)
 			continue;
 		fprintf(report ? report : stderr, "join of worker %u:\n", w);
@@ -232,8 +389,9 @@ static unsigned int join_spaces(const det_t *space, unsigned int n,
 	return failed;
 }
 
-static unsigned int run_spaces(unsigned int n, void (*work)(unsigned int, void *),
-			       void *arg, unsigned int merge_flags, FILE *report)
+static unsigned int run_spaces(unsigned int n, unsigned int forgotten,
+			       void (*work)(unsigned int, void *), void *arg,
+			       unsigned int merge_flags, FILE *report)
 {
 	struct task task[MAX_WORKERS];
 	det_t space[MAX_WORKERS];
@@ -247,18 +405,23 @@ static unsigned int run_spaces(unsigned int n, void (*work)(unsigned int, void *
 		if (err)
 			die("cannot make a space: %s", strerror(err));
 	}
-	return join_spaces(space, n, merge_flags, report);
+	return join_spaces(space, n, forgotten, merge_flags, report);
 }
 
-unsigned int run_workers(enum run_mode mode, unsigned int n,
-			 void (*work)(unsigned int worker, void *arg),
-			 void *arg, unsigned int merge_flags, FILE *report)
+static unsigned int run_and_join(enum run_mode mode, unsigned int n,
+				 unsigned int forgotten,
+				 void (*work)(unsigned int worker, void *arg),
+				 void *arg, unsigned int merge_flags,
+				 FILE *report)
 {
 	switch (mode) {
 	case MODE_SPACES:
-		return run_spaces(n, work, arg, merge_flags, report);
+		return run_spaces(n, forgotten, work, arg, merge_flags, report);
 	case MODE_PTHREADS:
-		run_threads(n, work, arg);
+		run_threads(n, forgotten, work, arg);
+		return 0;
+	case MODE_PROCESSES:
+		run_processes(n, forgotten, work, arg);
 		return 0;
 	case MODE_SERIAL:
 		for (unsigned int w = 0; w < n; w++)
@@ -266,4 +429,37 @@ unsigned int run_workers(enum run_mode mode, unsigned int n,
 		return 0;
 	}
 	return 0;
+}
+
+unsigned int run_workers(enum run_mode mode, unsigned int n,
+			 void (*work)(unsigned int worker, void *arg),
+			 void *arg, unsigned int merge_flags, FILE *report)
+{
+	return run_and_join(mode, n, NOBODY, work, arg, merge_flags, report);
+}
+
+void run_workers_but_forget(enum run_mode mode, unsigned int n,
+			    unsigned int forgotten,
+			    void (*work)(unsigned int worker, void *arg),
+			    void *arg)
+{
+	run_and_join(mode, n, forgotten, work, arg, 0, NULL);
+}
+
+static struct timespec work_began;
+
+void start_work(void)
+{
+	clock_gettime(CLOCK_MONOTONIC, &work_began);
+}
+
+void end_work(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (option_time)
+		fprintf(stderr, "%s: %.6f seconds\n", program_name,
+			now.tv_sec - work_began.tv_sec +
+			(now.tv_nsec - work_began.tv_nsec) / 1e9);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the programs share: options, errors, input, and workers, which are
- * spaces, threads or a plain loop.
+ * spaces, threads, processes or a plain loop.
  */
 #ifndef COMMON_H
 #define COMMON_H
@@ -37,8 +37,9 @@ struct option_spec {
  * @name: as called
  * @arguments: what may follow the options, or ""
  * @about: what it does, one or more lines
- * @options: ends with an empty one
+ * @options: ends with an empty one; NULL for none
  * @has_workers: it has --mode and --workers as well
+ * @has_input: it makes its input itself: --size, --seed and --check as well
  */
 struct program {
 	const char *name;
@@ -46,6 +47,7 @@ struct program {
 	const char *about;
 	const struct option_spec *options;
 	bool has_workers;
+	bool has_input;
 };
 
 /* Reads the options; returns the index of the first argument behind them. */
@@ -64,6 +66,12 @@ void die(const char *format, ...);
 
 void *allocate(size_t nr, size_t size);
 
+/*
+ * For all that workers write: whole pages of zeros, which processes share with
+ * their parent (--mode=processes). In the other modes it is memory like any.
+ */
+void *allocate_shared(size_t nr, size_t size);
+
 /* All of a file, "-" being standard input. */
 struct text {
 	char *data;
@@ -72,16 +80,17 @@ struct text {
 
 struct text read_file(const char *name);
 
-enum run_mode { MODE_SPACES, MODE_PTHREADS, MODE_SERIAL };
+enum run_mode { MODE_SPACES, MODE_PTHREADS, MODE_PROCESSES, MODE_SERIAL };
 
-/* The two options of all programs with workers, understood. */
+/* The options of all programs with workers, understood. */
 enum run_mode chosen_mode(void);
 unsigned int chosen_workers(void);
 
 /*
  * Runs work(0, arg) to work(n - 1, arg) and waits for all. In spaces, each
  * starts with the memory as it is now, and may only compute: it makes no
- * system call. Afterwards what it has written is in the caller's memory.
+ * system call. Afterwards what it has written is in the caller's memory; of a
+ * process, only what it has written to memory of allocate_shared().
  *
  * Spaces that cannot be joined are reported to @report and their work is lost;
  * returns how many. With @report NULL, that is the end of the program.
@@ -90,6 +99,65 @@ unsigned int chosen_workers(void);
 unsigned int run_workers(enum run_mode mode, unsigned int n,
 			 void (*work)(unsigned int worker, void *arg),
 			 void *arg, unsigned int merge_flags, FILE *report);
+
+/*
+ * As run_workers(), but with a mistake: nobody waits for worker @forgotten. The
+ * work of a space is lost then; a thread or a process goes on meanwhile, and is
+ * ready in time or not.
+ */
+void run_workers_but_forget(enum run_mode mode, unsigned int n,
+			    unsigned int forgotten,
+			    void (*work)(unsigned int worker, void *arg),
+			    void *arg);
+
+/*
+ * Around all of the work, input and output being outside. With --time the
+ * second one says how long it was, on stderr.
+ */
+void start_work(void);
+void end_work(void);
+
+/*
+ * For programs that make their input. begin() reads the options, of which no
+ * argument may be left; by_size() is the one of three that --size= chooses, for
+ * some milliseconds, a tenth of a second and two seconds of sequential work.
+ */
+enum run_mode begin(const struct program *program, int argc, char **argv);
+size_t by_size(size_t small, size_t medium, size_t large);
+uint64_t chosen_seed(void);
+bool must_check(void);
+
+/* The exit status: whether the result is, bit by bit, the right one. */
+int compare(const void *result, const void *right, size_t size);
+
+/* Pages of its own for what a worker writes: else two would share some. */
+#define OWN_PAGES	__attribute__((aligned(4096)))
+
+/* The same numbers from the same state everywhere (splitmix64). */
+static inline uint64_t next_random(uint64_t *state)
+{
+	uint64_t x = *state += 0x9e3779b97f4a7c15ULL;
+
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
+	return x ^ x >> 31;
+}
+
+/* A random number less than @n. */
+static inline uint32_t random_below(uint64_t *state, uint32_t n)
+{
+	return (next_random(state) >> 32) * n >> 32;
+}
+
+/* From 0 to 1, without 1. */
+static inline double random_unit(uint64_t *state)
+{
+	return (next_random(state) >> 11) / 9007199254740992.0;
+}
+
+/* Goes on from @sum over @size bytes; the first @sum is CHECKSUM_START. */
+#define CHECKSUM_START	14695981039346656037ULL
+uint64_t checksum_of(uint64_t sum, const void *data, size_t size);
 
 /* Worker @w of @n has [share(w), share(w + 1)) of @total things. */
 static inline size_t share(size_t total, unsigned int n, unsigned int w)

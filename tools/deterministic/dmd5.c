@@ -197,7 +197,7 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dmd5", "MD5",
 	"Searches for a text whose MD5 is MD5 (32 hexadecimal digits). The status\n"
-	"is 1 if there is none.", options, true
+	"is 1 if there is none.", options, true, false
 };
 
 int main(int argc, char **argv)
@@ -205,28 +205,31 @@ int main(int argc, char **argv)
 	int i = parse_options(&program, argc, argv);
 	enum run_mode mode = chosen_mode();
 	unsigned int workers = chosen_workers();
-	static struct search search;
+	struct search *search;
 	char text[MAX_LENGTH];
 	uint64_t found;
 	size_t len;
 
 	if (argc - i != 1)
 		die("one MD5 is needed (see dmd5 --help)");
-	search.wanted = parse_md5(argv[i]);
-	search.alphabet = option_alphabet;
-	search.letters = strlen(option_alphabet);
-	if (search.letters == 0)
+	search = allocate_shared(1, sizeof(*search));
+	search->wanted = parse_md5(argv[i]);
+	search->alphabet = option_alphabet;
+	search->letters = strlen(option_alphabet);
+	if (search->letters == 0)
 		die("--alphabet has no letters");
-	search.max_length = parse_number("--length", option_length, 0,
-					 MAX_LENGTH);
-	search.total = count_texts(&search, search.max_length);
+	search->max_length = parse_number("--length", option_length, 0,
+					  MAX_LENGTH);
+	search->total = count_texts(search, search->max_length);
 
-	found = find_text(&search, mode, workers);
+	start_work();
+	found = find_text(search, mode, workers);
+	end_work();
 	if (!found) {
 		printf("%s: no text found\n", argv[i]);
 		return STATUS_NO;
 	}
-	len = make_text(&search, found - 1, text);
+	len = make_text(search, found - 1, text);
 	printf("%s: %.*s\n", argv[i], (int)len, text);
 	return STATUS_OK;
 }

@@ -38,7 +38,7 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"drace", "",
 	"Workers (at most 5) count in the elements of an array, each in its own, and\n"
-	"by mistake all in element 5. Prints what became of it.", options, true
+	"by mistake all in element 5. Prints what became of it.", options, true, false
 };
 
 int main(int argc, char **argv)
@@ -52,7 +52,11 @@ int main(int argc, char **argv)
 		die("no argument is needed: %s", argv[i]);
 	if (workers > RACY)
 		die("--workers must be at most %d", RACY);
+	if (mode == MODE_PROCESSES)
+		die("--mode=processes would give each worker counters of its own");
+	start_work();
 	run_workers(mode, workers, count, &times, DET_MERGE_GRANULE_4, stdout);
+	end_work();
 	for (i = 0; i < ELEMENTS; i++)
 		printf("counter[%d] = %d\n", i, counter[i]);
 	return STATUS_OK;

@@ -137,8 +137,8 @@ static void find_lines(const struct text *text, struct sort *sort)
 		if (!newline)
 			newline = end;
 	}
-	sort->from = allocate(nr, sizeof(struct line));
-	sort->to = allocate(nr, sizeof(struct line));
+	sort->from = allocate_shared(nr, sizeof(struct line));
+	sort->to = allocate_shared(nr, sizeof(struct line));
 	for (const char *s = text->data; s < end; s = newline + 1) {
 		newline = memchr(s, '\n', end - s);
 		if (!newline)
@@ -175,7 +175,7 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dsort", "[FILE]",
 	"Sorts the lines of FILE (standard input if it is - or missing) by their\n"
-	"bytes, as LC_ALL=C sort does.", options, true
+	"bytes, as LC_ALL=C sort does.", options, true, false
 };
 
 int main(int argc, char **argv)
@@ -191,6 +191,7 @@ int main(int argc, char **argv)
 	text = read_file(i < argc ? argv[i] : "-");
 	find_lines(&text, &sort);
 
+	start_work();
 	run_workers(mode, sort.workers, sort_share, &sort, 0, NULL);
 	for (; sort.width < sort.workers; sort.width *= 2) {
 		run_workers(mode, sort.workers, merge_share, &sort, 0, NULL);
@@ -198,6 +199,7 @@ int main(int argc, char **argv)
 		sort.from = sort.to;
 		sort.to = swap;
 	}
+	end_work();
 	write_lines(&sort, text.size, option_output);
 	return STATUS_OK;
 }

@@ -12,10 +12,13 @@
 
 #include "common.h"
 
-/* Numbers between -1 and 1, the same for the same @seed everywhere. */
+/*
+ * Numbers between -1 and 1, the same for the same @seed everywhere. Workers may
+ * write to them.
+ */
 static inline double *make_matrix(size_t n, uint64_t seed)
 {
-	double *m = allocate(n * n, sizeof(*m));
+	double *m = allocate_shared(n * n, sizeof(*m));
 
 	for (size_t i = 0; i < n * n; i++) {
 		/* Knuth's linear congruential generator, MMIX. */

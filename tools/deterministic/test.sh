@@ -4,8 +4,8 @@
 # own sequential selves; and what they say to wrong options and missing files.
 #
 # usage: test.sh FOLDER [MODE...]
-# FOLDER has the programs; a MODE is spaces, pthreads or serial. Without one all
-# are tested, and spaces are skipped where the kernel has none.
+# FOLDER has the programs; a MODE is spaces, pthreads, processes or serial.
+# Without one all are tested, and spaces are skipped where the kernel has none.
 set -u
 
 if [ $# -lt 1 ] || [ ! -x "$1/dsort" ]; then
@@ -121,6 +121,88 @@ test_matrices()
 		check "dlu, $1, $size" "$bin/dlu" "--mode=$1" "--size=$size" \
 			--block=16 --check
 	done
+}
+
+# says_as_serial MODE PROGRAM OPTION...: the sequential program's output
+says_as_serial()
+{
+	mode=$1 program=$2
+	shift 2
+	"$bin/$program" --mode=serial "$@" > "$work/want" || return 1
+	[ -s "$work/want" ] || return 1
+	"$bin/$program" "--mode=$mode" --check "$@" > "$work/got" || return 1
+	diff "$work/got" "$work/want"
+}
+
+# Those that make their input and have one result.
+INPUT="dhistogram dkmeans dlinreg dstringmatch dwordcount dblackscholes dfft dcanneal dgauss"
+
+test_input()
+{
+	for program in $INPUT; do
+		for workers in 1 3 4 16; do
+			check "$program, $1, $workers workers" says_as_serial \
+				"$1" "$program" "--workers=$workers"
+		done
+		check "$program, $1, another seed" \
+			says_as_serial "$1" "$program" --seed=123456789
+	done
+}
+
+# Without a race, and in spaces, what comes of it is foretold.
+test_racey()
+{
+	check "dracey, $1, 1 worker" \
+		says_as_serial "$1" dracey --workers=1 --seed=7
+	case $1 in
+	serial | spaces)
+		for workers in 3 4 64; do
+			check "dracey, $1, $workers workers" says_as_serial \
+				"$1" dracey "--workers=$workers"
+		done
+		;;
+	*)
+		check "dracey, $1, a race" "$bin/dracey" "--mode=$1"
+		;;
+	esac
+}
+
+# In spaces it is wrong, and the same in 5 runs.
+forgets_alike()
+{
+	"$bin/dgauss" --mode=spaces --forget-join > "$work/first" || return 1
+	cat "$work/first"
+	for run in 2 3 4 5; do
+		echo "run $run"
+		"$bin/dgauss" --mode=spaces --forget-join |
+			cmp - "$work/first" || return 1
+	done
+	status 1 "$bin/dgauss" --mode=spaces --forget-join --check
+}
+
+test_forgotten_join()
+{
+	case $1 in
+	serial)
+		check "dgauss, $1, a forgotten join" \
+			says_as_serial "$1" dgauss --forget-join
+		;;
+	spaces)
+		check "dgauss, $1, a forgotten join" forgets_alike
+		;;
+	*)
+		check "dgauss, $1, a forgotten join" \
+			"$bin/dgauss" "--mode=$1" --forget-join
+		;;
+	esac
+}
+
+# other_seed PROGRAM: has another result
+other_seed()
+{
+	"$bin/$1" --mode=serial > "$work/first" || return 1
+	"$bin/$1" --mode=serial --seed=2 > "$work/got" || return 1
+	! cmp -s "$work/first" "$work/got"
 }
 
 # The same report from 10 runs, each loaded somewhere else.
@@ -242,19 +324,33 @@ refuses()
 
 test_options()
 {
-	for program in dsort dmd5 dmatmul dlu drace det-main-job; do
+	for program in dsort dmd5 dmatmul dlu drace dracey $INPUT \
+		det-main-job; do
 		check "$program --help" "$bin/$program" --help
 		check "$program --nonsense" \
 			refuses 2 --nonsense "$bin/$program" --nonsense
 		check "$program -x" refuses 2 -x "$bin/$program" -x
 	done
-	for program in dsort dmatmul dlu drace; do
+	for program in dsort dmatmul dlu drace dracey $INPUT; do
 		check "$program --mode=x" refuses 2 x "$bin/$program" --mode=x
 		check "$program --workers=0" \
 			refuses 2 "'0'" "$bin/$program" --workers=0
 		check "$program --workers" \
 			refuses 2 --workers=N "$bin/$program" --workers
 	done
+	for program in dracey $INPUT; do
+		check "$program --size=x" \
+			refuses 2 "'x'" "$bin/$program" --size=x
+		check "$program --seed=-1" \
+			refuses 2 "'-1'" "$bin/$program" --seed=-1
+		check "$program --check=1" \
+			refuses 2 "no value" "$bin/$program" --check=1
+		check "$program, an argument" \
+			refuses 2 file "$bin/$program" file
+		check "$program, two seeds" other_seed "$program"
+	done
+	check "drace --mode=processes" \
+		refuses 2 processes "$bin/drace" --mode=processes
 	check "dsort, no such file" refuses 2 "$work/none" \
 		"$bin/dsort" --mode=serial "$work/none"
 	check "det-main-job, no such file" refuses 2 "$work/none" \
@@ -272,9 +368,26 @@ test_options()
 	check "dmatmul --size=0" refuses 2 "'0'" "$bin/dmatmul" --size=0
 }
 
+# A limit of CPU time ends the worker, and not its parent, which waits.
+worker_dies()
+{
+	(
+		# shellcheck disable=SC3045 # dash, bash and busybox have them
+		ulimit -c 0 && ulimit -t 1
+		refuses 2 "worker 0 died" \
+			"$bin/dmatmul" --mode=processes --workers=1 --size=2500
+	)
+}
+
+test_processes()
+{
+	[ "$1" = processes ] || return
+	check "a worker that dies" worker_dies
+}
+
 make_files
 if [ $# = 0 ]; then
-	set -- serial pthreads
+	set -- serial pthreads processes
 	if "$bin/dmatmul" --mode=spaces --size=1 > /dev/null 2>&1; then
 		set -- "$@" spaces
 	else
@@ -287,8 +400,12 @@ for mode; do
 	test_sort "$mode"
 	test_md5 "$mode"
 	test_matrices "$mode"
+	test_input "$mode"
+	test_racey "$mode"
+	test_forgotten_join "$mode"
 	test_race "$mode"
 	test_library "$mode"
+	test_processes "$mode"
 	test_main_job "$mode"
 done
 echo "$passed passed, $failed failed, $skipped skipped"
