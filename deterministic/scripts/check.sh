@@ -60,13 +60,17 @@ checkpatch_files() {
 	ours "" '^(arch|kernel|mm|include/linux)/'
 	ours ,BIT_MACRO '^include/uapi/'
 	ours ,OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT '^include/trace/'
-	ours "$USER" '^tools/'
+	ours "$USER" '^tools/(deterministic|testing)/'
+	# The errors of pthreads are positive, and lists of functions are macros.
+	ours "$USER,USE_NEGATIVE_ERRNO" '^tools/lib/.*/(([^l/]|l[^o/])[^/]*|tests/.*)$'
+	ours "$USER,USE_NEGATIVE_ERRNO,$LISTS" '^tools/lib/.*/locks.c$'
 	# shellcheck disable=SC2046 # words
 	checkpatch "$USER" --file $(find "$ROOT/deterministic/guest" -name '*.[ch]')
 	# shellcheck disable=SC2046 # words
 	checkpatch "$USER,MACRO_ARG_REUSE" --file $(find "$ROOT/tools/testing/survival" \
 		"$ROOT/tools/testing/fuzz-spaces" "$ROOT/tools/testing/prove" -name '*.[ch]')
 }
+LISTS=COMPLEX_MACRO,MACRO_ARG_REUSE,MACRO_ARG_UNUSED,MULTISTATEMENT_MACRO_USE_DO_WHILE,TRAILING_SEMICOLON,SPACING,AVOID_EXTERNS
 USER=,CAMELCASE,BIT_MACRO,PREFER_DEFINED_ATTRIBUTE_MACRO,VOLATILE,EMBEDDED_FUNCTION_NAME
 
 checkpatch_patches() {

@@ -128,7 +128,7 @@ static int fork_child(unsigned int slot)
 	struct det_args args = {
 		.flags = DET_FORK | DET_SNAP | DET_START,
 		.ops = (uintptr_t)op,
-		.nr_ops = sizeof(op) / sizeof(op[0]),
+		.nr_ops = DET_COUNT(op),
 		.op_size = sizeof(op[0]),
 	};
 	long ret;

@@ -36,9 +36,6 @@
 
 #ifdef __cplusplus
 extern "C" {
-#define DET_NORETURN [[noreturn]]
-#else
-#define DET_NORETURN _Noreturn
 #endif
 
 /* The calls as the kernel has them: -1 and errno. See dput(2), dget(2), dret(2). */
@@ -79,7 +76,7 @@ int det_join(det_t member, void **value);
 int det_discard(det_t member);
 
 /* Ends the member that calls it; det_join() gives @value. */
-DET_NORETURN void det_exit(void *value);
+void det_exit(void *value) __attribute__((noreturn));
 
 /* The error of a member that did not end by itself; of one in conflict. */
 #define DET_ESTOPPED	ECANCELED

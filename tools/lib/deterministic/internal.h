@@ -138,6 +138,8 @@ struct det_state {
 
 extern HIDDEN struct det_state det_state;
 
+#define DET_COUNT(array)	(sizeof(array) / sizeof((array)[0]))
+
 /* What DET_OPTIONS has said. */
 enum det_backend { DET_SPACES, DET_THREADS, DET_SERIAL };
 
@@ -163,9 +165,9 @@ HIDDEN const char *det_bound_late(void);
 HIDDEN void det_execute_again(char **argv);
 
 /* nospaces.c */
-HIDDEN int det_plain_create(det_t *member, void *(*fn)(void *), void *arg);
+HIDDEN int det_plain_create(det_t *member, void *(*fn)(void *arg), void *arg);
 HIDDEN int det_plain_join(det_t member, void **value);
-HIDDEN int det_plain_parallel(unsigned int n, void *(*fn)(void *), void *arg);
+HIDDEN int det_plain_parallel(unsigned int n, void *(*fn)(void *arg), void *arg);
 HIDDEN void det_plain_exit(void *value) __attribute__((noreturn));
 HIDDEN unsigned int det_plain_id(void);
 HIDDEN unsigned int det_plain_size(void);
@@ -177,6 +179,9 @@ HIDDEN void det_plain_collective(void *value, size_t size, det_combine_fn combin
 HIDDEN void det_set_up_memory(void);
 
 /* memory.c */
+
+/* The linker's names for where the library's own data is. */
+extern char __start_det_private[] HIDDEN, __stop_det_private[] HIDDEN;
 
 /* Of a statically linked program, with the linker script of this library. */
 extern char __det_libc_start[] HIDDEN __attribute__((weak));
@@ -206,7 +211,7 @@ HIDDEN int det_copy_ops(struct det_op *op, uintptr_t frame);
 /* child.c: a space below this one, by its slot. */
 HIDDEN struct det_kid *det_kid(unsigned int slot);
 HIDDEN uint64_t det_child(unsigned int slot);
-HIDDEN int det_child_start(unsigned int *slot, void *(*start)(void *), void *arg,
+HIDDEN int det_child_start(unsigned int *slot, void *(*start)(void *arg), void *arg,
 			   const struct det_identity *identity, uintptr_t frame);
 HIDDEN enum det_stop det_child_await(unsigned int slot, struct det_status *status,
 				     struct det_note *note);

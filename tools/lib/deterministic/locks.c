@@ -46,7 +46,7 @@ FUNCTIONS(DECLARE)
 
 static bool is_static(void)
 {
-	return __det_libc_start != NULL;
+	return __det_libc_start;
 }
 
 #define FIND(type, name, static_name, parameters, arguments)			\

@@ -25,8 +25,6 @@
 #define LOWEST		0x10000UL
 #define HIGHEST		0x7ffffffff000UL
 
-extern char __start_det_private[] HIDDEN, __stop_det_private[] HIDDEN;
-
 static int exclude(uintptr_t start, uintptr_t end)
 {
 	struct det_area *area = det_state.excluded;

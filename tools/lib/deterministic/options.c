@@ -12,8 +12,9 @@
 __attribute__((noreturn))
 static void wrong(const char *what, int len)
 {
-	fprintf(stderr, "libdet: DET_OPTIONS: %.*s: known are backend=spaces|threads|serial, "
-		"exitcode=0..255, granule=1|2|4|8, log_path=FILE, reexec=0|1\n", len, what);
+	fprintf(stderr, "libdet: DET_OPTIONS: %.*s: known are %s, %s\n", len, what,
+		"backend=spaces|threads|serial, exitcode=0..255",
+		"granule=1|2|4|8, log_path=FILE, reexec=0|1");
 	_exit(DET_EXIT_STATUS);
 }
 

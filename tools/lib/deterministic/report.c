@@ -132,7 +132,7 @@ static const char *const call_name[] = {
 static void print_call(__u64 nr, FILE *to)
 {
 	fprintf(to, "made system call %llu", nr);
-	if (nr < sizeof(call_name) / sizeof(call_name[0]) && call_name[nr])
+	if (nr < DET_COUNT(call_name) && call_name[nr])
 		fprintf(to, " (%s)", call_name[nr]);
 }
 

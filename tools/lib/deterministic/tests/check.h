@@ -44,7 +44,8 @@ static inline void run_program(void (*program)(void), struct outcome *outcome)
 	pid_t pid;
 
 	fflush(stdout);
-	if (pipe(fd) < 0 || (pid = fork()) < 0) {
+	pid = pipe(fd) < 0 ? -1 : fork();
+	if (pid < 0) {
 		perror("pipe, fork");
 		exit(1);
 	}

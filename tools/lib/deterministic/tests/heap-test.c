@@ -86,8 +86,8 @@ static void test_zeros(void)
 		free(p);
 	}
 	CHECK(right);
-	CHECK(calloc(SIZE_MAX / 2, 3) == NULL && errno == ENOMEM);
-	CHECK(malloc(SIZE_MAX - 100) == NULL && errno == ENOMEM);
+	CHECK(!calloc(SIZE_MAX / 2, 3) && errno == ENOMEM);
+	CHECK(!malloc(SIZE_MAX - 100) && errno == ENOMEM);
 }
 
 static void test_alignment(void)

@@ -102,8 +102,9 @@ static void test_new_memory(void)
 	struct memory memory = { .local = &(volatile int){ 0 } };
 	det_t t;
 
-	memory.heap = memory.mapped = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
-					   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memory.mapped = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memory.heap = memory.mapped;
 	CHECK(det_create(&t, write_memory, &memory) == 0 && det_join(t, NULL) == 0);
 	CHECK(memory.mapped[3] == 2 && memory.mapped[1000] == 3);
 	munmap(memory.mapped, 1 << 20);
@@ -416,8 +417,8 @@ static void test_reports(void)
 		   "  before 0; here 0x8; the member wrote 0x7\n"
 		   "  member "));
 	CHECK(ends(conflicting, 66, ": write_matrix(), created in create_conflict()+"));
-	CHECK(ends(conflicting, 66, "SUMMARY: libdet: conflict matrix[1][2] "
-		   "(int, 4 bytes) in write_matrix\n"));
+	CHECK(ends(conflicting, 66,
+		   "SUMMARY: libdet: conflict matrix[1][2] (int, 4 bytes) in write_matrix\n"));
 	CHECK(ends(conflicting_below, 66, "conflict: matrix[1][2] (int, 4 bytes)\n"));
 	CHECK(ends(faulting, 66, "Segmentation fault, trap 14, at address 0x8\n"));
 	CHECK(ends(faulting, 66, "  in write_nowhere()"));

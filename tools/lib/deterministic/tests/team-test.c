@@ -266,8 +266,9 @@ static void test_failures(void)
 {
 	int done[2] = { 0 };
 
-	CHECK(ends(racing, 66, "WARNING: libdet: conflict when member 1 of 3 reached a "
-		   "barrier\nconflict: counter (int, 4 bytes)\n"
+	CHECK(ends(racing, 66,
+		   "WARNING: libdet: conflict when member 1 of 3 reached a barrier\n"
+		   "conflict: counter (int, 4 bytes)\n"
 		   "  before 0; here 0x1; the member wrote 0x2\n"));
 	CHECK(ends(leaving, 66, "member 0 of 3 is at the barrier in leave()+"));
 	CHECK(ends(leaving, 66, ", member 1 of 3 has ended\n"));
