@@ -30,10 +30,12 @@ long det_child_get(unsigned int slot, const struct det_args *args)
 {
 	long ret;
 
-	do
+	for (;;) {
 		ret = dget(det_child(slot), args, sizeof(*args));
-	while (ret < 0 && errno == EINTR);
-	return ret;
+		if (ret == 0 || errno != EINTR)
+			return ret;
+		det_standing_tell();
+	}
 }
 
 long det_child_put(unsigned int slot, const struct det_args *args)
@@ -173,6 +175,7 @@ int det_child_start(unsigned int *slot, void *(*start)(void *), void *arg,
 	error = det_know_memory();
 	if (error)
 		return error;
+	det_standing_begin();
 	kid = det_kid(i);
 	kid->generation = det_state.next_ordinal + 1;
 	kid->part = det_malloc_cut(det_state.nr_kids);
@@ -193,7 +196,7 @@ int det_child_start(unsigned int *slot, void *(*start)(void *), void *arg,
 	if (error) {
 		det_malloc_uncut(kid->part, false);
 		leave_slot(i);
-		return error;
+		return det_refused(error);
 	}
 	det_state.next_ordinal++;
 	*slot = i;
@@ -307,6 +310,7 @@ void det_child_discard(unsigned int slot)
 
 void det_stop_here(enum det_stop why, const void *where)
 {
+	det_state.note.stop = why;
 	det_state.note.where = where;
 	asm volatile("" : : : "memory");
 	dret(why);

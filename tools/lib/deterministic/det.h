@@ -46,6 +46,12 @@ long dret(uint64_t value);
 /* The version of the kernel's interface; -1 and ENOSYS on a kernel without it. */
 int det_version(void);
 
+/*
+ * Can there be members? 0, or ENOSYS: the kernel has no spaces; EPERM: the switch
+ * kernel.deterministic or a filter forbids them.
+ */
+int det_available(void);
+
 /* Members: one at a time. */
 
 /* As child of dput() and dget() it is the number of the member's space. */
@@ -54,8 +60,9 @@ typedef uint64_t det_t;
 /*
  * Makes a member that runs @fn(@arg).
  *
- * EAGAIN: no more spaces, processes or memory. ENOSYS, EPERM: the kernel has no spaces,
- * or not for us.
+ * EAGAIN, ENOMEM: no more processes or memory. ENOSPC, ELOOP: more than 65,536 members at
+ * a time, or deeper than 128. ENOSYS, EPERM: as det_available(); a line that says why ends
+ * the program, but for DET_FAIL.
  */
 int det_create(det_t *member, void *(*fn)(void *arg), void *arg);
 

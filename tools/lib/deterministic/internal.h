@@ -42,6 +42,7 @@ struct det_collective {
 
 /* What a parent learns at every stop. */
 struct det_note {
+	enum det_stop stop;	/* the last one */
 	void *value;		/* what its function has returned */
 	const void *where;	/* the address that the stopping call returns to */
 };
@@ -235,6 +236,17 @@ HIDDEN void det_stop_here(enum det_stop why, const void *where);
 /* collective.c: serves members that all have one. */
 HIDDEN void det_collect(const unsigned int *slot, unsigned int n);
 
+/* available.c: a line that says why there are no spaces; the end of the program. */
+HIDDEN void det_explain(int error, FILE *to);
+HIDDEN int det_refused(int error);
+
+/* standing.c */
+HIDDEN void det_standing_begin(void);
+HIDDEN void det_standing_tell(void);
+
+/* source.c */
+HIDDEN bool det_find_line(uintptr_t addr, char *text, size_t size);
+
 /* output.c */
 HIDDEN void det_output_begin(void);
 HIDDEN void det_output_take(void);
@@ -257,6 +269,10 @@ HIDDEN void det_fail_too(void)
 
 /* report.c: the last words of a program. */
 HIDDEN void det_report_failure(const struct det_failure *failure, FILE *to);
+/* A line on a member; no status: it runs. */
+HIDDEN void det_report_standing(const struct det_identity *member,
+				const struct det_status *status,
+				const struct det_note *note, FILE *to);
 
 /* malloc.c: the heap's, with its lock. */
 HIDDEN void det_malloc_adopt(const struct det_heap *heap, uintptr_t extents,

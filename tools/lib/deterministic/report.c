@@ -178,18 +178,25 @@ void det_report(const struct det_result *result, FILE *to)
 		fprintf(to, "member: %s\n", strerror(result->error));
 }
 
-/* function()+distance: the same wherever it was loaded. */
+/* The function, with file and line, or a distance: the same wherever it was loaded. */
 static void print_code(const void *where, FILE *to)
 {
 	struct det_variable fn;
+	char line[128];
 	uintptr_t addr = (uintptr_t)where;
 
-	if (!det_find_function(addr, &fn))
+	if (!det_find_function(addr, &fn)) {
 		fputs("an unknown function", to);
-	else if (addr == fn.start)
-		fprintf(to, "%s()", fn.name);
+		return;
+	}
+	fprintf(to, "%s()", fn.name);
+	if (addr == fn.start)
+		return;
+	/* The call is before the address to which it returns. */
+	if (det_find_line(addr - 1, line, sizeof(line)))
+		fprintf(to, " at %s", line);
 	else
-		fprintf(to, "%s()+%#zx", fn.name, addr - fn.start);
+		fprintf(to, "+%#zx", addr - fn.start);
 }
 
 static void print_where(const char *what, const void *where, FILE *to)
@@ -234,6 +241,27 @@ static void print_doing(enum det_stop stop, const void *where, FILE *to)
 	default:
 		fputs("has ended", to);
 	}
+}
+
+void det_report_standing(const struct det_identity *member,
+			 const struct det_status *status, const struct det_note *note,
+			 FILE *to)
+{
+	fputs("  ", to);
+	print_member(member, to);
+	fputs(": ", to);
+	print_code(member->function, to);
+	fputs(", created in ", to);
+	print_code(member->created, to);
+	fputs(": ", to);
+	if (!status)
+		fputs("runs", to);
+	else if (status->reason == DET_RET)
+		print_doing(note->stop, note->where, to);
+	else
+		fprintf(to, "was stopped (%s)", status->reason == DET_SYSCALL ?
+			"a system call" : "a fault");
+	fputc('\n', to);
 }
 
 /* A number of as many bytes as fit: what lies at @addr, of bytes from a window on. */

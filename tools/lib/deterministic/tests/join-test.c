@@ -410,21 +410,49 @@ static void calling(void)
 	det_join(t, NULL);
 }
 
+static void forbidden(void)
+{
+	FILE *f = fopen("/proc/sys/kernel/deterministic", "w");
+
+	if (f && fputs("0", f) >= 0)
+		fclose(f);
+	CHECK(det_available() == EPERM);
+	calling();
+}
+
+/* Needs root, and gives it back. */
+static void test_refusal(void)
+{
+	FILE *f;
+
+	CHECK(det_available() == 0);
+	if (geteuid() != 0)
+		return;
+	CHECK(ends(forbidden, 66, "libdet: kernel.deterministic=0 forbids spaces"));
+	f = fopen("/proc/sys/kernel/deterministic", "w");
+	if (f && fputs("1", f) >= 0)
+		fclose(f);
+}
+
 static void test_reports(void)
 {
 	CHECK(ends(conflicting, 66, " ended\n"
 		   "conflict: matrix[1][2] (int, 4 bytes)\n"
 		   "  before 0; here 0x8; the member wrote 0x7\n"
 		   "  member "));
-	CHECK(ends(conflicting, 66, ": write_matrix(), created in create_conflict()+"));
+	CHECK(ends(conflicting, 66, ": write_matrix(), created in create_conflict()"));
 	CHECK(ends(conflicting, 66,
 		   "SUMMARY: libdet: conflict matrix[1][2] (int, 4 bytes) in write_matrix\n"));
 	CHECK(ends(conflicting_below, 66, "conflict: matrix[1][2] (int, 4 bytes)\n"));
 	CHECK(ends(faulting, 66, "Segmentation fault, trap 14, at address 0x8\n"));
+	/* With file and line where there is something that knows them. */
+	if (!is_static() && !access("/usr/lib/x86_64-linux-gnu/libdw.so.1", R_OK))
+		CHECK(ends(conflicting, 66,
+			   "write_matrix(), created in create_conflict() at join-test.c:"));
 	CHECK(ends(faulting, 66, "  in write_nowhere()"));
 	CHECK(ends(calling, 66, "made system call 110 (getppid)\n"));
 	if (!is_static())
-		CHECK(ends(calling, 66, "  called from call_kernel()+"));
+		CHECK(ends(calling, 66, "  called from call_kernel()"));
 }
 
 int main(void)
@@ -443,5 +471,6 @@ int main(void)
 	test_many();
 	test_ends();
 	test_reports();
+	test_refusal();
 	return verdict();
 }

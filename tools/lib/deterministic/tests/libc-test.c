@@ -149,8 +149,8 @@ int main(void)
 	if (is_static())
 		return verdict();
 	CHECK(ends(locking, 66, "WARNING: libdet: pthread_mutex_lock() in a member\n"
-		   "  in use_lock()+"));
+		   "  in use_lock()"));
 	CHECK(ends(threading, 66, "WARNING: libdet: pthread_create() in a member\n"
-		   "  in make_thread()+"));
+		   "  in make_thread()"));
 	return verdict();
 }

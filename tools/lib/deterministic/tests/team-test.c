@@ -3,6 +3,8 @@
  * Teams: loops, barriers, collectives, teams in teams, and members that do not do what
  * the others do.
  */
+#include <signal.h>
+
 #include "check.h"
 
 #define N 1000
@@ -197,6 +199,33 @@ static void test_nested(void)
 		CHECK(result[i] == 1 + 3 * 2 + 9 * 0);
 }
 
+/* The second keeps going for a while; somebody types Ctrl-\ meanwhile. */
+static void dawdle(void *arg)
+{
+	if (det_id() == 0)
+		det_barrier();
+	for (volatile unsigned long i = 0; i < 300000000; i++)
+		;
+	if (det_id() == 1)
+		det_barrier();
+	*(int *)arg = 1;
+}
+
+static void standing(void)
+{
+	int done = 0;
+	pid_t parent = getpid();
+
+	if (fork() == 0) {
+		usleep(300000);
+		kill(parent, SIGQUIT);
+		_exit(0);
+	}
+	det_on_conflict(DET_TAKE, 1);
+	det_parallel(2, dawdle, &done);
+	printf("done %d\n", done);
+}
+
 static int counter;
 
 static void race(void *arg)
@@ -270,10 +299,14 @@ static void test_failures(void)
 		   "WARNING: libdet: conflict when member 1 of 3 reached a barrier\n"
 		   "conflict: counter (int, 4 bytes)\n"
 		   "  before 0; here 0x1; the member wrote 0x2\n"));
-	CHECK(ends(leaving, 66, "member 0 of 3 is at the barrier in leave()+"));
+	CHECK(ends(leaving, 66, "member 0 of 3 is at the barrier in leave()"));
 	CHECK(ends(leaving, 66, ", member 1 of 3 has ended\n"));
 	CHECK(ends(faulting, 66, "member 2 of 4 was stopped\n"
 		   "  Segmentation fault, trap 14, at address 0x10\n"));
+	CHECK(ends(standing, 0, "libdet: 2 members\n  member 0 of 2: dawdle(), created"));
+	CHECK(ends(standing, 0, ": is at the barrier in dawdle()"));
+	CHECK(ends(standing, 0, ": runs\n"));
+	CHECK(ends(standing, 0, "done 1\n"));
 	CHECK(ends(differing, 66, "different collectives"));
 	CHECK(det_parallel(2, ends_early, done) == 0);
 	CHECK(done[0] == 1 && done[1] == 2);

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * From an address in code to file and line, with elfutils' libdw where that is installed:
+ * it is loaded when a report needs it, so that no program depends on it.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* As <elfutils/libdwfl.h> has them. */
+typedef struct Dwfl Dwfl;
+typedef struct Dwfl_Module Dwfl_Module;
+typedef struct Dwfl_Line Dwfl_Line;
+
+struct dwfl_callbacks {
+	void *find_elf;
+	void *find_debuginfo;
+	void *section_address;
+	char **debuginfo_path;
+};
+
+/* Weak: a static program is not to have it. */
+extern void *dlopen(const char *file, int mode) __attribute__((weak));
+
+DET_PRIVATE static struct {
+	bool tried;
+	Dwfl *dwfl;
+	struct dwfl_callbacks callbacks;
+	Dwfl *(*begin)(const struct dwfl_callbacks *callbacks);
+	int (*report)(Dwfl *dwfl, pid_t pid);
+	int (*report_end)(Dwfl *dwfl, void *removed, void *arg);
+	Dwfl_Line *(*getsrc)(Dwfl *dwfl, uint64_t addr);
+	const char *(*lineinfo)(Dwfl_Line *line, uint64_t *addr, int *nr, int *column,
+				uint64_t *mtime, uint64_t *length);
+} dw;
+
+static bool load(void)
+{
+	void *lib = __det_libc_start || !dlopen ? NULL : dlopen("libdw.so.1", RTLD_NOW);
+
+	if (!lib)
+		return false;
+	dw.callbacks.find_elf = dlsym(lib, "dwfl_linux_proc_find_elf");
+	dw.callbacks.find_debuginfo = dlsym(lib, "dwfl_standard_find_debuginfo");
+	dw.begin = dlsym(lib, "dwfl_begin");
+	dw.report = dlsym(lib, "dwfl_linux_proc_report");
+	dw.report_end = dlsym(lib, "dwfl_report_end");
+	dw.getsrc = dlsym(lib, "dwfl_getsrc");
+	dw.lineinfo = dlsym(lib, "dwfl_lineinfo");
+	return dw.begin && dw.report && dw.report_end && dw.getsrc && dw.lineinfo &&
+	       dw.callbacks.find_elf && dw.callbacks.find_debuginfo;
+}
+
+static bool ready(void)
+{
+	if (dw.tried)
+		return dw.dwfl;
+	dw.tried = true;
+	if (!load())
+		return false;
+	dw.dwfl = dw.begin(&dw.callbacks);
+	if (dw.dwfl && (dw.report(dw.dwfl, getpid()) ||
+			dw.report_end(dw.dwfl, NULL, NULL)))
+		dw.dwfl = NULL;
+	return dw.dwfl;
+}
+
+/* "file:line", the file without its folder; false if that is not known. */
+bool det_find_line(uintptr_t addr, char *text, size_t size)
+{
+	const char *file, *base;
+	Dwfl_Line *line;
+	int nr = 0;
+
+	if (!ready())
+		return false;
+	line = dw.getsrc(dw.dwfl, addr);
+	file = line ? dw.lineinfo(line, NULL, &nr, NULL, NULL, NULL) : NULL;
+	if (!file)
+		return false;
+	base = strrchr(file, '/');
+	snprintf(text, size, "%s:%d", base ? base + 1 : file, nr);
+	return true;
+}
