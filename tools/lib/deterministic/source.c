@@ -22,9 +22,6 @@ struct dwfl_callbacks {
 	char **debuginfo_path;
 };
 
-/* Weak: a static program is not to have it. */
-extern void *dlopen(const char *file, int mode) __attribute__((weak));
-
 DET_PRIVATE static struct {
 	bool tried;
 	Dwfl *dwfl;
@@ -39,8 +36,12 @@ DET_PRIVATE static struct {
 
 static bool load(void)
 {
-	void *lib = __det_libc_start || !dlopen ? NULL : dlopen("libdw.so.1", RTLD_NOW);
+	void *(*open)(const char *file, int mode);
+	void *lib;
 
+	/* By its name alone: the linker warns of it in a static program. */
+	open = __det_libc_start ? NULL : dlsym(RTLD_DEFAULT, "dlopen");
+	lib = open ? open("libdw.so.1", RTLD_NOW) : NULL;
 	if (!lib)
 		return false;
 	dw.callbacks.find_elf = dlsym(lib, "dwfl_linux_proc_find_elf");
