@@ -44,8 +44,8 @@ void det_explain(int error, FILE *to)
 	char text[4096], *s;
 
 	if (error == ENOSYS) {
-		fputs("libdet: this kernel has no spaces; DET_OPTIONS=backend=threads does without\n",
-		      to);
+		fprintf(to, "libdet: this kernel has no spaces; %s does without\n",
+			"DET_OPTIONS=backend=threads");
 		return;
 	}
 	read_all("/proc/sys/kernel/deterministic", text, sizeof(text));

@@ -11,7 +11,7 @@
 enum { REDUCE = 1, SCAN, BCAST };
 
 /* Of the creator: one member's wish, and what has come of those before it. */
-DET_PRIVATE static struct det_collective wish;
+static DET_PRIVATE struct det_collective wish;
 static union {
 	char bytes[DET_COLLECTIVE_MAX];
 	max_align_t align;

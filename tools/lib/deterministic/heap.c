@@ -16,7 +16,7 @@
 #define LARGE		DET_NR_CLASSES
 #define SMALL_MAX	8192
 
-DET_PRIVATE static struct det_heap heap;
+static DET_PRIVATE struct det_heap heap;
 
 /* Free areas, in the block of this level. */
 static struct det_area *extent(size_t i)

@@ -264,8 +264,7 @@ HIDDEN void det_fail_barrier(unsigned int slot, enum det_stop stop, const void *
 			     unsigned int other, enum det_stop other_stop,
 			     const void *other_where) __attribute__((noreturn));
 /* As the child did that was last asked after. */
-HIDDEN void det_fail_too(void)
-	__attribute__((noreturn));
+HIDDEN __attribute__((noreturn)) void det_fail_too(void);
 
 /* report.c: the last words of a program. */
 HIDDEN void det_report_failure(const struct det_failure *failure, FILE *to);

@@ -11,9 +11,8 @@
 #include "internal.h"
 
 /* As <elfutils/libdwfl.h> has them. */
-typedef struct Dwfl Dwfl;
-typedef struct Dwfl_Module Dwfl_Module;
-typedef struct Dwfl_Line Dwfl_Line;
+struct Dwfl;
+struct Dwfl_Line;
 
 struct dwfl_callbacks {
 	void *find_elf;
@@ -22,15 +21,15 @@ struct dwfl_callbacks {
 	char **debuginfo_path;
 };
 
-DET_PRIVATE static struct {
+static DET_PRIVATE struct {
 	bool tried;
-	Dwfl *dwfl;
+	struct Dwfl *dwfl;
 	struct dwfl_callbacks callbacks;
-	Dwfl *(*begin)(const struct dwfl_callbacks *callbacks);
-	int (*report)(Dwfl *dwfl, pid_t pid);
-	int (*report_end)(Dwfl *dwfl, void *removed, void *arg);
-	Dwfl_Line *(*getsrc)(Dwfl *dwfl, uint64_t addr);
-	const char *(*lineinfo)(Dwfl_Line *line, uint64_t *addr, int *nr, int *column,
+	struct Dwfl *(*begin)(const struct dwfl_callbacks *callbacks);
+	int (*report)(struct Dwfl *dwfl, pid_t pid);
+	int (*report_end)(struct Dwfl *dwfl, void *removed, void *arg);
+	struct Dwfl_Line *(*getsrc)(struct Dwfl *dwfl, uint64_t addr);
+	const char *(*lineinfo)(struct Dwfl_Line *line, uint64_t *addr, int *nr, int *column,
 				uint64_t *mtime, uint64_t *length);
 } dw;
 
@@ -73,7 +72,7 @@ static bool ready(void)
 bool det_find_line(uintptr_t addr, char *text, size_t size)
 {
 	const char *file, *base;
-	Dwfl_Line *line;
+	struct Dwfl_Line *line;
 	int nr = 0;
 
 	if (!ready())

@@ -11,7 +11,7 @@
 
 #include "internal.h"
 
-DET_PRIVATE static volatile sig_atomic_t asked;
+static DET_PRIVATE volatile sig_atomic_t asked;
 
 /* Only notes it down: the wait that it interrupts does the rest. */
 static void ask(int sig)

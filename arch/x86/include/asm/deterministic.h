@@ -114,8 +114,9 @@ struct det_probed {
 
 /**
  * struct det_cpu - facts about a CPU
- * @rtm: has transactions
- * @rtm_aborts: each of them aborts at once
+ * @rtm: says that it has transactions
+ * @hle: says that it elides locks
+ * @nx: there is memory that cannot be executed
  * @xsave: has XSAVE
  * @xstore: draws random numbers with XSTORE
  * @fred: returns to user mode with ERETU, which keeps a null selector's RPL
