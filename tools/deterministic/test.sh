@@ -141,6 +141,8 @@ test_input()
 {
 	for program in $INPUT; do
 		for workers in 1 3 4 16; do
+			# It makes new workers for each row.
+			[ "$program $workers" != "dgauss 16" ] || continue
 			check "$program, $1, $workers workers" says_as_serial \
 				"$1" "$program" "--workers=$workers"
 		done
@@ -167,17 +169,17 @@ test_racey()
 	esac
 }
 
-# In spaces it is wrong, and the same in 5 runs.
+# In spaces it is wrong, and the same in 3 runs.
 forgets_alike()
 {
-	"$bin/dgauss" --mode=spaces --forget-join > "$work/first" || return 1
+	"$bin/dgauss" --mode=spaces --workers=2 --forget-join > "$work/first" || return 1
 	cat "$work/first"
-	for run in 2 3 4 5; do
+	for run in 2 3; do
 		echo "run $run"
-		"$bin/dgauss" --mode=spaces --forget-join |
+		"$bin/dgauss" --mode=spaces --workers=2 --forget-join |
 			cmp - "$work/first" || return 1
 	done
-	status 1 "$bin/dgauss" --mode=spaces --forget-join --check
+	status 1 "$bin/dgauss" --mode=spaces --workers=2 --forget-join --check
 }
 
 test_forgotten_join()
@@ -302,7 +304,9 @@ test_library()
 test_race()
 {
 	[ "$1" = spaces ] || return
-	for t in join team heap output libc cxx; do
+	# Few rounds: all of it is done with shared libraries ("make test TEST=library").
+	check "the library, heap" "$bin/det-heap-test" 5 5000
+	for t in join team output libc cxx; do
 		[ ! -x "$bin/det-$t-test" ] || check "the library, $t" "$bin/det-$t-test"
 	done
 	check "drace, 10 runs" same_report

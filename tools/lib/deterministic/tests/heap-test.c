@@ -45,7 +45,7 @@ static void test_random(void)
 	size_t before = in_use();
 	bool right = true;
 
-	for (int i = 0; i < 100000; i++) {
+	for (int i = 0; i < 30000; i++) {
 		size_t n = next_random() % BLOCKS, new = some_size();
 
 		if (block[n] && next_random() % 3 == 0) {
@@ -320,7 +320,7 @@ static void *deeper(void *arg)
 
 int main(int argc, char **argv)
 {
-	long rounds = argc > 1 ? atol(argv[1]) : 50;
+	long rounds = argc > 1 ? atol(argv[1]) : 20;
 	long blocks = argc > 2 ? atol(argv[2]) : 20000;
 	void *value = NULL;
 
