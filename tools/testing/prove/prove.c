@@ -178,6 +178,8 @@ static void disturb_self(void)
 	setenv("PAD", pad, 1);
 	if (draw(2))
 		personality(ADDR_NO_RANDOMIZE);
+	/* The library would take it away from every run. */
+	setenv("DET_OPTIONS", "reexec=0", 1);
 	some_cpus(&set);
 	sched_setaffinity(0, sizeof(set), &set);
 	nice(draw(10));
