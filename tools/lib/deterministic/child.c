@@ -308,6 +308,17 @@ void det_child_discard(unsigned int slot)
 	kill_child(slot);
 }
 
+/* In a process that was forked: its parent has them, and their parts are free here. */
+void det_children_lost(void)
+{
+	while (det_state.kids_end) {
+		unsigned int slot = det_state.kids_end - 1;
+
+		det_malloc_uncut(det_kid(slot)->part, det_kid(slot)->merged);
+		leave_slot(slot);
+	}
+}
+
 void det_stop_here(enum det_stop why, const void *where)
 {
 	det_state.note.stop = why;

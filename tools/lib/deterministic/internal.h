@@ -130,8 +130,7 @@ struct det_state {
 	/* What is not merged, ascending; the blocks are not among it. */
 	unsigned int nr_excluded;
 	struct det_area excluded[DET_MAX_EXCLUDED];
-	unsigned long long objects;	/* loaded when that was found out */
-	uintptr_t thread;		/* of which thread */
+	unsigned long long objects;	/* loaded when they were last looked at */
 
 	FILE *out, *err;
 	struct det_op op[DET_MAX_OPS];	/* scratch */
@@ -220,6 +219,7 @@ HIDDEN int det_child_merge(unsigned int slot, unsigned int flags,
 			   struct det_result *result, uintptr_t frame);
 HIDDEN void det_child_end(unsigned int slot);
 HIDDEN void det_child_discard(unsigned int slot);
+HIDDEN void det_children_lost(void);
 HIDDEN long det_child_get(unsigned int slot, const struct det_args *args);
 HIDDEN long det_child_put(unsigned int slot, const struct det_args *args);
 

@@ -14,8 +14,8 @@
 #include "heap.h"
 #include "internal.h"
 
-/* Of the master's threads. A space has one. */
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+/* Of the master's threads; a space has one. The report of a misuse needs memory. */
+static pthread_mutex_t mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
 static bool lock(void)
 {
@@ -43,10 +43,17 @@ static void after_fork(void)
 	pthread_mutex_unlock(&mutex);
 }
 
+/* The new process has no members, and its thread is not the one that holds the lock. */
+static void in_fork(void)
+{
+	mutex = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+	det_children_lost();
+}
+
 __attribute__((constructor))
 static void mind_forks(void)
 {
-	pthread_atfork(before_fork, after_fork, after_fork);
+	pthread_atfork(before_fork, after_fork, in_fork);
 }
 
 static void *allocate(size_t size, size_t align, bool zero)

@@ -155,22 +155,19 @@ static void ask_beforehand(void)
 
 int det_know_memory(void)
 {
-	uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
 	unsigned long long objects;
-	int error;
 
 	if (det_state.level)
 		return 0;
 	dl_iterate_phdr(count_objects, &objects);
-	if (objects == det_state.objects && thread == det_state.thread)
-		return 0;
-	ask_beforehand();
-	if (det_bound_late())
-		det_misuse("a library was opened that binds its functions late");
-	error = exclude_all(thread);
-	det_state.objects = error ? 0 : objects;
-	det_state.thread = thread;
-	return error;
+	if (objects != det_state.objects) {
+		ask_beforehand();
+		if (det_bound_late())
+			det_misuse("a library was opened that binds its functions late");
+		det_state.objects = objects;
+	}
+	/* Thread-local data may be somewhere since the last time. */
+	return exclude_all((uintptr_t)__builtin_thread_pointer());
 }
 
 void det_zero(struct det_area area)

@@ -434,8 +434,28 @@ static void test_refusal(void)
 		fclose(f);
 }
 
+/* The new process does not have them, and can have its own. */
+static void forking(void)
+{
+	det_t t, own;
+	int status;
+
+	number = 0;
+	det_create(&t, add_one, NULL);
+	if (fork() == 0) {
+		if (det_join(t, NULL) != ESRCH || det_create(&own, add_one, NULL) ||
+		    det_join(own, NULL) || number != 1)
+			_exit(1);
+		_exit(0);
+	}
+	wait(&status);
+	det_join(t, NULL);
+	printf("fork %d, number %d\n", status, number);
+}
+
 static void test_reports(void)
 {
+	CHECK(ends(forking, 0, "fork 0, number 1\n"));
 	CHECK(ends(conflicting, 66, " ended\n"
 		   "conflict: matrix[1][2] (int, 4 bytes)\n"
 		   "  before 0; here 0x8; the member wrote 0x7\n"
