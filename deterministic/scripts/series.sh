@@ -162,7 +162,8 @@ compiled here and compared with a slow, simple one." tools/testing/dmem
 		"Wrappers of the calls, fork and join, and reports of conflicts that name
 variables." tools/lib/deterministic
 	add_rest "tools/deterministic: programs that run in spaces" \
-		"A sort, a search, matrices and a race, each also with pthreads." tools/deterministic
+		"Benchmarks, matrices, races and more, each also with pthreads and with
+forked processes." tools/deterministic
 	left=$(grep -vxF -f "$WORK/taken" "$B/state/ours" || :)
 	[ -z "$left" ] || die "no commit of the series has $(printf '%s' "$left" | head -1)"
 	rm -rf "$OUT.new"
