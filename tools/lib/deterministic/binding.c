@@ -6,10 +6,12 @@
  * that call it are in conflict.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -68,13 +70,30 @@ const char *det_bound_late(void)
 	return late;
 }
 
+/* The dynamic linker was executed and told the program: it would not be told again. */
+static bool is_linker(void)
+{
+	char path[256], *name;
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (n < 0)
+		return true;
+	path[n] = '\0';
+	name = strrchr(path, '/');
+	return name && strncmp(name, "/ld-", 4) == 0;
+}
+
 void det_execute_again(char **argv)
 {
 	int kind = personality(0xffffffff);
 	bool random = kind != -1 && !(kind & ADDR_NO_RANDOMIZE);
 
 	if (!det_options.reexec || det_options.backend != DET_SPACES ||
-	    getenv(AGAIN) || (!random && !det_bound_late()) || det_version() < 0) {
+	    getenv(AGAIN) || (!random && !det_bound_late()) || det_version() < 0 ||
+	    is_linker()) {
+		/* The kernel has named it after the link. */
+		if (getenv(AGAIN))
+			prctl(PR_SET_NAME, program_invocation_short_name);
 		unsetenv(AGAIN);
 		return;
 	}

@@ -86,6 +86,7 @@ static void begin(void)
 	det_state.kids_end = 0;
 	det_state.kids_hint = 0;
 	det_state.next_ordinal = 0;
+	det_begin_tls();
 	det_heap_begin(det_state.child.part);
 	det_output_begin();
 	det_exit(det_state.child.start(det_state.child.arg));
@@ -160,10 +161,19 @@ static void leave_slot(unsigned int slot)
 		det_state.kids_end--;
 }
 
+static void kill_child(unsigned int slot)
+{
+	struct det_args args = { .flags = DET_KILL };
+
+	det_child_put(slot, &args);
+	leave_slot(slot);
+}
+
 /* @frame: the creator's stack from there on is shared. 0 or an error. */
 int det_child_start(unsigned int *slot, void *(*start)(void *), void *arg,
 		    const struct det_identity *identity, uintptr_t frame)
 {
+	uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
 	unsigned int i = free_slot();
 	struct det_kid *kid;
 	int error;
@@ -172,13 +182,15 @@ int det_child_start(unsigned int *slot, void *(*start)(void *), void *arg,
 		return ENOSPC;
 	if (det_state.level == DET_MAX_DEPTH)
 		return ELOOP;
-	error = det_know_memory();
+	error = det_know_memory(thread);
 	if (error)
 		return error;
 	det_standing_begin();
 	kid = det_kid(i);
 	kid->generation = det_state.next_ordinal + 1;
-	kid->part = det_malloc_cut(det_state.nr_kids);
+	kid->part = det_malloc_cut(det_state.nr_kids,
+				   identity->team == DET_NO_TEAM ? 0 : identity->team);
+	kid->thread = thread;
 	kid->frame = frame;
 	kid->identity = *identity;
 	kid->identity.ordinal = det_state.next_ordinal;
@@ -194,8 +206,9 @@ int det_child_start(unsigned int *slot, void *(*start)(void *), void *arg,
 	det_state.frame[det_state.level] = frame;
 	error = fork_child(i);
 	if (error) {
+		/* The kernel may have made it, and then failed to fill it. */
 		det_malloc_uncut(kid->part, false);
-		leave_slot(i);
+		kill_child(i);
 		return det_refused(error);
 	}
 	det_state.next_ordinal++;
@@ -262,10 +275,17 @@ int det_child_merge(unsigned int slot, unsigned int flags, struct det_result *re
 		.ranges = (uintptr_t)result->ranges,
 		.nr_ranges = DET_RESULT_RANGES,
 	};
-	int nr = det_merge_ops(det_state.op, flags,
-			       frame > kid->frame ? frame : kid->frame);
+	int nr;
 	long ret;
 
+	/* Thread-local data is that of the thread which has made it. */
+	if (det_state.level == 0 && kid->thread != det_state.thread)
+		nr = -det_know_memory(kid->thread);
+	else
+		nr = 0;
+	if (nr == 0)
+		nr = det_merge_ops(det_state.op, flags,
+				   frame > kid->frame ? frame : kid->frame);
 	if (nr < 0)
 		return -nr;
 	args.nr_ops = nr;
@@ -277,15 +297,10 @@ int det_child_merge(unsigned int slot, unsigned int flags, struct det_result *re
 	return 0;
 }
 
-static void kill_child(unsigned int slot)
-{
-	struct det_args args = { .flags = DET_KILL };
-
-	det_child_put(slot, &args);
-	leave_slot(slot);
-}
-
-/* After its last merge: its output, its heap, and no more of it. */
+/*
+ * After its last merge: its output, its heap, and no more of it. When all have ended that
+ * end together, det_malloc_settle() frees what they have freed of each other.
+ */
 void det_child_end(unsigned int slot)
 {
 	struct det_heap heap;
@@ -299,11 +314,12 @@ void det_child_end(unsigned int slot)
 	kill_child(slot);
 }
 
-/* Without what it has done, but for its output. It has stopped. */
-void det_child_discard(unsigned int slot)
+/* Without what it has done, but for its output if that is wanted. It has stopped. */
+void det_child_discard(unsigned int slot, bool print)
 {
 	det_state.reading = det_child(slot);
-	det_output_take();
+	if (print)
+		det_output_take();
 	det_malloc_uncut(det_kid(slot)->part, det_kid(slot)->merged);
 	kill_child(slot);
 }

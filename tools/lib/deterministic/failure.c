@@ -83,6 +83,18 @@ void det_fail_conflict(unsigned int slot, enum det_stop stop,
  * Where it is, and the first thing on its stack that looks like a return to the program:
  * a system call is in the C library, and its caller is what its author wants to know.
  */
+/* Is there a call before this address? */
+static bool is_return(uintptr_t addr)
+{
+	const unsigned char *p = (const unsigned char *)addr;
+
+	if (!det_is_users(addr) || !det_is_users(addr - 7))
+		return false;
+	return p[-5] == 0xe8 || (p[-2] == 0xff && (p[-1] & 0x38) == 0x10) ||
+	       (p[-3] == 0xff && (p[-2] & 0x38) == 0x10) ||
+	       (p[-6] == 0xff && (p[-5] & 0x38) == 0x10);
+}
+
 static void find_where(unsigned int slot, struct det_failure *failure)
 {
 	struct user_regs_struct regs;
@@ -104,7 +116,7 @@ static void find_where(unsigned int slot, struct det_failure *failure)
 	if (det_read_child(stack, regs.rsp, len))
 		return;
 	for (size_t i = 0; i < len / sizeof(*stack); i++) {
-		if (!det_is_users(stack[i]))
+		if (!is_return(stack[i]))
 			continue;
 		failure->other_where = (void *)stack[i];
 		return;

@@ -279,8 +279,6 @@ static void *alloc_large(size_t size, size_t align, bool zero)
 	/* Units are aligned to themselves alone. */
 	if (align >= DET_UNIT)
 		before += align;
-	if (size > DET_ARENA_SIZE || before > DET_ARENA_SIZE)
-		return NULL;
 	area = take_area(round_up(size + before, DET_UNIT), &dirty);
 	if (!area.start)
 		return NULL;
@@ -297,6 +295,8 @@ static void *alloc_large(size_t size, size_t align, bool zero)
 
 void *det_heap_alloc(size_t size, size_t align, bool zero)
 {
+	if (size > DET_ARENA_SIZE || align > DET_ARENA_SIZE)
+		return NULL;
 	/* A size that is a multiple of it has blocks that are aligned to it. */
 	if (align > 16 && align <= 4096 && size <= SMALL_MAX)
 		size = size <= align ? align : round_up(size, align);
@@ -348,6 +348,23 @@ static void free_small(struct det_span *span, void *p)
 	}
 }
 
+static void **queued(void)
+{
+	return (void *)det_block(det_state.level, DET_QUEUE_AT);
+}
+
+static void queue_block(void *p)
+{
+	if (heap.nr_queued == DET_QUEUE_SIZE / sizeof(void *))
+		det_misuse("too many blocks of other spaces freed");
+	queued()[heap.nr_queued++] = p;
+}
+
+bool det_heap_is_foreign(void *p)
+{
+	return !is_mine(p);
+}
+
 void det_heap_free(void *p)
 {
 	struct det_span *span = span_of(p);
@@ -356,11 +373,7 @@ void det_heap_free(void *p)
 	    (uintptr_t)p >= DET_ARENA + det_state.arena_size)
 		det_misuse("free() of what malloc() has not given");
 	if (!is_mine(p)) {
-		void **queue = (void *)det_block(det_state.level, DET_QUEUE_AT);
-
-		if (heap.nr_queued == DET_QUEUE_SIZE / sizeof(void *))
-			det_misuse("too many blocks of other spaces freed");
-		queue[heap.nr_queued++] = p;
+		queue_block(p);
 		return;
 	}
 	if (!is_block(span, p))
@@ -418,10 +431,11 @@ void det_heap_trim(void)
 }
 
 /*
- * The first gets half of what this space has, the next an eighth, then an 18th: at
- * most half of the largest area is given away, however many there are.
+ * A team shares half of what this space has. Of single ones the first gets half, the
+ * next an eighth, then an 18th: at most half of the largest area is given away, however
+ * many there are.
  */
-struct det_area det_heap_cut(unsigned int nth)
+struct det_area det_heap_cut(unsigned int nth, unsigned int team)
 {
 	struct det_area part = { 0, 0 };
 	size_t largest = 0, len;
@@ -431,7 +445,8 @@ struct det_area det_heap_cut(unsigned int nth)
 			largest = i;
 	if (heap.nr_extents == 0)
 		return part;
-	len = length(heap.part) / 2 / (nth + 1) / (nth + 1);
+	len = length(heap.part) / 2;
+	len = team ? len / team : len / (nth + 1) / (nth + 1);
 	if (len > length(*extent(largest)) / 2)
 		len = length(*extent(largest)) / 2;
 	len &= -DET_UNIT;
@@ -491,9 +506,24 @@ int det_heap_adopt(const struct det_heap *child, uintptr_t extents,
 		if (read(p, queue + i * sizeof(*p), n * sizeof(*p)))
 			return -1;
 		for (size_t j = 0; j < n; j++)
-			det_heap_free(p[j]);
+			queue_block(p[j]);
 	}
 	return 0;
+}
+
+/* What is ours by now is freed; the rest waits for whoever it belongs to. */
+void det_heap_settle(void)
+{
+	void **all = queued();
+	size_t kept = 0;
+
+	for (size_t i = 0; i < heap.nr_queued; i++) {
+		if (is_mine(all[i]))
+			det_heap_free(all[i]);
+		else
+			all[kept++] = all[i];
+	}
+	heap.nr_queued = kept;
 }
 
 void det_heap_usage(int64_t *in_spans, int64_t *in_use)

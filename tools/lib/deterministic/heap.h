@@ -100,19 +100,25 @@ void det_heap_usage(int64_t *in_spans, int64_t *in_use);
 /* The state of this heap, for the parent. */
 const struct det_heap *det_heap_state(void);
 
-/* Cuts a part for the @nth child at a time, 0 the first; may be empty. */
-struct det_area det_heap_cut(unsigned int nth);
+/* Cuts a part for the @nth child at a time, 0 the first, or one of a team; may be empty. */
+struct det_area det_heap_cut(unsigned int nth, unsigned int team);
 
 /* Takes a part back from a child of which nothing remains. */
 void det_heap_uncut(struct det_area part, bool used);
 
 /*
  * Takes over the heap of a child that has been merged: @heap is a copy of its
- * state, @read copies bytes at an address in the child to one here.
+ * state, @read copies bytes at an address in the child to one here. What it has freed of
+ * others waits for det_heap_settle(), when all that there are have been taken over.
  */
 int det_heap_adopt(const struct det_heap *heap, uintptr_t extents,
 		   uintptr_t queue,
 		   int (*read)(void *to, uintptr_t from, size_t len));
+
+void det_heap_settle(void);
+
+/* Is this a block of another space's? */
+bool det_heap_is_foreign(void *p);
 
 #pragma GCC visibility pop
 

@@ -88,10 +88,20 @@ struct det_kid {
 	uint64_t generation;
 	struct det_area part;		/* of the arena */
 	uintptr_t frame;		/* the caller's stack from here on is shared */
+	uintptr_t thread;		/* of the master's, which has made it */
 	struct det_identity identity;
 };
 
 #define DET_MAX_EXCLUDED	512
+#define DET_MAX_CODE		256
+#define DET_MAX_TLS		64
+
+struct det_tls {
+	char *data;
+	size_t size;
+	const char *image;
+	size_t image_size;
+};
 
 /*
  * All that the library remembers of this space. Never merged: a child gets a copy,
@@ -131,6 +141,16 @@ struct det_state {
 	unsigned int nr_excluded;
 	struct det_area excluded[DET_MAX_EXCLUDED];
 	unsigned long long objects;	/* loaded when they were last looked at */
+	uintptr_t thread;		/* the master's, whose data is among them */
+
+	/* Code: the C library's, and that of the program and libraries but for these. */
+	struct det_area libc;
+	unsigned int nr_code;
+	struct det_area code[DET_MAX_CODE];
+
+	/* Thread-local data, and what it is at the start of a thread. */
+	unsigned int nr_tls;
+	struct det_tls tls[DET_MAX_TLS];
 
 	FILE *out, *err;
 	struct det_op op[DET_MAX_OPS];	/* scratch */
@@ -193,8 +213,11 @@ HIDDEN bool det_is_of_libc(const char *path);
 /* Is there code of the program, or of a library that is not one of these? */
 HIDDEN bool det_is_users(uintptr_t addr);
 
-/* Finds out what is not merged, unless that is known. 0 or an error. */
-HIDDEN int det_know_memory(void);
+/* Finds out what is not merged of a child that @thread of the master's has. 0 or an error. */
+HIDDEN int det_know_memory(uintptr_t thread);
+
+/* Thread-local data as a new thread has it. */
+HIDDEN void det_begin_tls(void);
 
 /* Makes an area of the arena read as zeros, and gives its pages back. */
 HIDDEN void det_zero(struct det_area area);
@@ -218,7 +241,7 @@ HIDDEN enum det_stop det_child_await(unsigned int slot, struct det_status *statu
 HIDDEN int det_child_merge(unsigned int slot, unsigned int flags,
 			   struct det_result *result, uintptr_t frame);
 HIDDEN void det_child_end(unsigned int slot);
-HIDDEN void det_child_discard(unsigned int slot);
+HIDDEN void det_child_discard(unsigned int slot, bool print);
 HIDDEN void det_children_lost(void);
 HIDDEN long det_child_get(unsigned int slot, const struct det_args *args);
 HIDDEN long det_child_put(unsigned int slot, const struct det_args *args);
@@ -243,6 +266,9 @@ HIDDEN int det_refused(int error);
 /* standing.c */
 HIDDEN void det_standing_begin(void);
 HIDDEN void det_standing_tell(void);
+
+/* destructors.c: of thread-local data. */
+HIDDEN void det_run_destructors(void);
 
 /* source.c */
 HIDDEN bool det_find_line(uintptr_t addr, char *text, size_t size);
@@ -277,7 +303,8 @@ HIDDEN void det_report_standing(const struct det_identity *member,
 HIDDEN void det_malloc_adopt(const struct det_heap *heap, uintptr_t extents,
 			     uintptr_t queue,
 			     int (*read)(void *to, uintptr_t from, size_t len));
-HIDDEN struct det_area det_malloc_cut(unsigned int nth);
+HIDDEN void det_malloc_settle(void);
+HIDDEN struct det_area det_malloc_cut(unsigned int nth, unsigned int team);
 HIDDEN void det_malloc_uncut(struct det_area part, bool used);
 
 #define DET_MAX_DIMS	4

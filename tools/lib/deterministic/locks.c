@@ -10,6 +10,8 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <threads.h>
+#include <time.h>
 
 #include "internal.h"
 
@@ -34,7 +36,25 @@
 	  (pthread_spinlock_t *a), (a))						\
 	F(int, pthread_barrier_wait, __pthread_barrier_wait,			\
 	  (pthread_barrier_t *a), (a))						\
+	F(int, pthread_mutex_clocklock, __pthread_mutex_clocklock,		\
+	  (pthread_mutex_t *a, clockid_t b, const struct timespec *c), (a, b, c)) \
+	F(int, pthread_cond_clockwait, __pthread_cond_clockwait,		\
+	  (pthread_cond_t *a, pthread_mutex_t *b, clockid_t c,			\
+	   const struct timespec *d), (a, b, c, d))				\
+	F(int, pthread_rwlock_tryrdlock, ___pthread_rwlock_tryrdlock,		\
+	  (pthread_rwlock_t *a), (a))						\
+	F(int, pthread_rwlock_trywrlock, ___pthread_rwlock_trywrlock,		\
+	  (pthread_rwlock_t *a), (a))						\
+	F(int, pthread_spin_trylock, __pthread_spin_trylock,			\
+	  (pthread_spinlock_t *a), (a))						\
+	F(int, mtx_lock, __mtx_lock, (mtx_t *a), (a))				\
+	F(int, mtx_trylock, __mtx_trylock, (mtx_t *a), (a))			\
+	F(int, cnd_wait, __cnd_wait, (cnd_t *a, mtx_t *b), (a, b))		\
 	F(int, sem_wait, __new_sem_wait, (sem_t *a), (a))			\
+	F(int, sem_trywait, __new_sem_trywait, (sem_t *a), (a))			\
+	F(int, sem_timedwait, ___sem_timedwait,					\
+	  (sem_t *a, const struct timespec *b), (a, b))				\
+	F(int, sem_post, __new_sem_post, (sem_t *a), (a))			\
 	F(int, pthread_create, __pthread_create_2_1,				\
 	  (pthread_t *a, const pthread_attr_t *b, void *(*c)(void *), void *d),	\
 	  (a, b, c, d))

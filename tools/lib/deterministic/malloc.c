@@ -83,16 +83,32 @@ void *calloc(size_t nr, size_t size)
 	return allocate(all, 16, true);
 }
 
-void free(void *p)
+/*
+ * What the C library keeps for itself (a locale, a buffer of strerror()) is private: a
+ * member has a copy of the pointer, and the block is still in its creator's use.
+ */
+static bool is_kept(void *p, const void *caller)
+{
+	return det_state.level && det_heap_is_foreign(p) &&
+	       (uintptr_t)caller - det_state.libc.start <
+	       det_state.libc.end - det_state.libc.start;
+}
+
+static void free_for(void *p, const void *caller)
 {
 	bool locked;
 
 	/* A stream's old buffer is its creator's, when a member gets a new one. */
-	if (!p || det_state.keep_blocks)
+	if (!p || det_state.keep_blocks || is_kept(p, caller))
 		return;
 	locked = lock();
 	det_heap_free(p);
 	unlock(locked);
+}
+
+void free(void *p)
+{
+	free_for(p, __builtin_return_address(0));
 }
 
 void *realloc(void *p, size_t size)
@@ -102,16 +118,16 @@ void *realloc(void *p, size_t size)
 	if (!p)
 		return malloc(size);
 	if (size == 0) {
-		free(p);
+		free_for(p, __builtin_return_address(0));
 		return NULL;
 	}
-	if (det_heap_fits(p, size))
+	if (!is_kept(p, __builtin_return_address(0)) && det_heap_fits(p, size))
 		return p;
 	q = malloc(size);
 	if (!q)
 		return NULL;
 	memcpy(q, p, size < det_heap_size(p) ? size : det_heap_size(p));
-	free(p);
+	free_for(p, __builtin_return_address(0));
 	return q;
 }
 
@@ -194,10 +210,18 @@ void det_malloc_adopt(const struct det_heap *heap, uintptr_t extents,
 	unlock(locked);
 }
 
-struct det_area det_malloc_cut(unsigned int nth)
+void det_malloc_settle(void)
 {
 	bool locked = lock();
-	struct det_area part = det_heap_cut(nth);
+
+	det_heap_settle();
+	unlock(locked);
+}
+
+struct det_area det_malloc_cut(unsigned int nth, unsigned int team)
+{
+	bool locked = lock();
+	struct det_area part = det_heap_cut(nth, team);
 
 	unlock(locked);
 	return part;

@@ -11,11 +11,13 @@
  * nothing: so nobody need know what is mapped.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -56,24 +58,115 @@ bool det_is_of_libc(const char *path)
 	return false;
 }
 
-static int find_users(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	uintptr_t addr = *(uintptr_t *)arg - info->dlpi_addr;
-
-	(void)size;
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const Elf64_Phdr *ph = &info->dlpi_phdr[i];
-
-		if (ph->p_type == PT_LOAD && (ph->p_flags & PF_X) &&
-		    addr - ph->p_vaddr < ph->p_memsz)
-			return det_is_of_libc(info->dlpi_name) ? 2 : 1;
-	}
-	return 0;
-}
-
+/* Looked up, not asked for: in a space not all that an object says of itself is there. */
 bool det_is_users(uintptr_t addr)
 {
-	return dl_iterate_phdr(find_users, &addr) == 1;
+	for (unsigned int i = 0; i < det_state.nr_code; i++)
+		if (addr - det_state.code[i].start <
+		    det_state.code[i].end - det_state.code[i].start)
+			return true;
+	return false;
+}
+
+static void note_code(const char *path, uintptr_t start, uintptr_t end)
+{
+	const char *name = strrchr(path, '/');
+
+	if (strncmp(name ? name + 1 : path, "libc.so", 7) == 0)
+		det_state.libc = (struct det_area){ start, end };
+	if (!det_is_of_libc(path) && det_state.nr_code < DET_MAX_CODE)
+		det_state.code[det_state.nr_code++] = (struct det_area){ start, end };
+}
+
+/*
+ * Where @thread has the data: at the same distance from it as we, unless it came with a
+ * library that was opened later. That is asked for here, so that no member is the first.
+ */
+static uintptr_t tls_of(struct dl_phdr_info *info, uintptr_t thread)
+{
+	size_t index[2] = { info->dlpi_tls_modid, 0 };
+	uintptr_t own = (uintptr_t)__builtin_thread_pointer();
+	uintptr_t data = (uintptr_t)info->dlpi_tls_data;
+	void *(*get)(size_t index[2]);
+
+	/* A static program has no libraries that come later. */
+	get = data ? NULL : dlsym(RTLD_DEFAULT, "__tls_get_addr");
+	if (get)
+		data = (uintptr_t)get(index);
+	return data < own && own - data < DET_MIB ? data - own + thread : data;
+}
+
+/* A static program's has the C library's in it, which is not to begin anew. */
+static void note_tls(struct dl_phdr_info *info, const Elf64_Phdr *ph, uintptr_t data)
+{
+	if (det_is_of_libc(info->dlpi_name) || __det_libc_start ||
+	    det_state.nr_tls == DET_MAX_TLS)
+		return;
+	det_state.tls[det_state.nr_tls++] = (struct det_tls){
+		.data = (char *)data,
+		.size = ph->p_memsz,
+		.image = (const char *)(info->dlpi_addr + ph->p_vaddr),
+		.image_size = ph->p_filesz,
+	};
+}
+
+void det_begin_tls(void)
+{
+	for (unsigned int i = 0; i < det_state.nr_tls; i++) {
+		const struct det_tls *tls = &det_state.tls[i];
+
+		memcpy(tls->data, tls->image, tls->image_size);
+		memset(tls->data + tls->image_size, 0, tls->size - tls->image_size);
+	}
+}
+
+/* Does the C library or one of its companions define this? */
+static bool is_defined_in_libc(const char *name)
+{
+	static const char *const library[] = {
+		"libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1",
+	};
+	void *(*open)(const char *file, int mode) = dlsym(RTLD_DEFAULT, "dlopen");
+
+	for (size_t i = 0; open && i < DET_COUNT(library); i++) {
+		void *lib = open(library[i], RTLD_LAZY | RTLD_NOLOAD);
+
+		if (lib && dlsym(lib, name))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Data of theirs that the linker has put into the program because the program names it:
+ * std::cout, optind. The addresses in here have been adjusted by the dynamic linker.
+ */
+static int exclude_copies(const Elf64_Dyn *dyn, uintptr_t bias)
+{
+	const Elf64_Sym *symbols = NULL, *sym;
+	const Elf64_Rela *rela = NULL;
+	const char *strings = NULL;
+	size_t len = 0;
+	int error = 0;
+
+	for (; dyn->d_tag != DT_NULL; dyn++) {
+		if (dyn->d_tag == DT_RELA)
+			rela = (const void *)dyn->d_un.d_ptr;
+		else if (dyn->d_tag == DT_RELASZ)
+			len = dyn->d_un.d_val;
+		else if (dyn->d_tag == DT_SYMTAB)
+			symbols = (const void *)dyn->d_un.d_ptr;
+		else if (dyn->d_tag == DT_STRTAB)
+			strings = (const void *)dyn->d_un.d_ptr;
+	}
+	for (; rela && len >= sizeof(*rela) && !error; rela++, len -= sizeof(*rela)) {
+		sym = &symbols[ELF64_R_SYM(rela->r_info)];
+		if (ELF64_R_TYPE(rela->r_info) == R_X86_64_COPY &&
+		    is_defined_in_libc(strings + sym->st_name))
+			error = exclude(bias + rela->r_offset,
+					bias + rela->r_offset + sym->st_size);
+	}
+	return error;
 }
 
 /* Of each object the thread-local data; of the C library's all data. */
@@ -83,18 +176,24 @@ static int exclude_object(struct dl_phdr_info *info, size_t size, void *arg)
 	int error = 0;
 
 	(void)size;
-	(void)arg;
 	for (int i = 0; i < info->dlpi_phnum && !error; i++) {
 		const Elf64_Phdr *ph = &info->dlpi_phdr[i];
-		uintptr_t tls = (uintptr_t)info->dlpi_tls_data;
-		uintptr_t start = info->dlpi_addr + ph->p_vaddr;
+		uintptr_t start = info->dlpi_addr + ph->p_vaddr, tls;
 
-		if (ph->p_type == PT_TLS && tls)
+		if (ph->p_type == PT_TLS) {
+			tls = tls_of(info, *(uintptr_t *)arg);
+			note_tls(info, ph, tls);
 			error = exclude(tls, tls + ph->p_memsz);
-		else if (ph->p_type == PT_LOAD && (ph->p_flags & PF_W) && of_libc)
+		} else if (ph->p_type == PT_DYNAMIC && !info->dlpi_name[0] &&
+			   getauxval(AT_BASE)) {
+			error = exclude_copies((const void *)start, info->dlpi_addr);
+		} else if (ph->p_type == PT_LOAD && (ph->p_flags & PF_X)) {
+			note_code(info->dlpi_name, start, start + ph->p_memsz);
+		} else if (ph->p_type == PT_LOAD && (ph->p_flags & PF_W) && of_libc) {
 			/* Whole pages: ld.so keeps its heap behind its data. */
 			error = exclude(start & -4096UL,
 					(start + ph->p_memsz + 4095) & -4096UL);
+		}
 	}
 	return error;
 }
@@ -122,7 +221,10 @@ static int exclude_all(uintptr_t thread)
 	int error;
 
 	det_state.nr_excluded = 0;
-	error = dl_iterate_phdr(exclude_object, NULL);
+	det_state.nr_code = 0;
+	det_state.nr_tls = 0;
+	det_state.thread = thread;
+	error = dl_iterate_phdr(exclude_object, &thread);
 	if (!error)
 		error = exclude(thread, thread + _thread_db_sizeof_pthread);
 	if (!error)
@@ -153,7 +255,7 @@ static void ask_beforehand(void)
 	qsort(sorted, sizeof(sorted), 1, compare);
 }
 
-int det_know_memory(void)
+int det_know_memory(uintptr_t thread)
 {
 	unsigned long long objects;
 
@@ -167,7 +269,7 @@ int det_know_memory(void)
 		det_state.objects = objects;
 	}
 	/* Thread-local data may be somewhere since the last time. */
-	return exclude_all((uintptr_t)__builtin_thread_pointer());
+	return exclude_all(thread);
 }
 
 void det_zero(struct det_area area)
@@ -187,10 +289,13 @@ void det_zero(struct det_area area)
 
 	if (op.len == 0)
 		return;
-	if (det_state.level == 0)
-		madvise((void *)area.start, op.len, MADV_DONTNEED);
-	else
+	if (det_state.level == 0) {
+		/* Locked memory stays. */
+		if (madvise((void *)area.start, op.len, MADV_DONTNEED) < 0)
+			memset((void *)area.start, 0, op.len);
+	} else {
 		dput(DET_SELF, &args, sizeof(args));
+	}
 	errno = error;
 }
 

@@ -53,6 +53,7 @@ static __thread struct member *me;
 /* Those of det_create(), which can be joined by any thread. */
 static struct crew *crews[MAX_MEMBERS];
 static det_t next_crew = 1;
+static pthread_mutex_t crews_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static bool serial(void)
 {
@@ -209,6 +210,37 @@ static void land(struct crew *crew)
 		pthread_join(crew->member[i].thread, NULL);
 }
 
+/* False: there are too many. */
+static bool enter(struct crew *crew, det_t *member)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&crews_mutex);
+	for (det_t i = 0; i < MAX_MEMBERS && !found; i++, next_crew++) {
+		if (crews[next_crew % MAX_MEMBERS])
+			continue;
+		crews[next_crew % MAX_MEMBERS] = crew;
+		*member = next_crew;
+		found = true;
+	}
+	pthread_mutex_unlock(&crews_mutex);
+	return found;
+}
+
+/* NULL: no such member, or it has been joined. */
+static struct crew *leave(det_t member)
+{
+	struct crew *crew = NULL;
+
+	pthread_mutex_lock(&crews_mutex);
+	if (member < next_crew && member + MAX_MEMBERS >= next_crew) {
+		crew = crews[member % MAX_MEMBERS];
+		crews[member % MAX_MEMBERS] = NULL;
+	}
+	pthread_mutex_unlock(&crews_mutex);
+	return crew;
+}
+
 int det_plain_create(det_t *member, void *(*fn)(void *), void *arg)
 {
 	struct crew *crew = assemble(1, fn, arg);
@@ -217,29 +249,22 @@ int det_plain_create(det_t *member, void *(*fn)(void *), void *arg)
 	if (!crew)
 		return EAGAIN;
 	crew->alone = true;
-	for (det_t i = 0; i < MAX_MEMBERS; i++, next_crew++) {
-		if (crews[next_crew % MAX_MEMBERS])
-			continue;
-		*member = next_crew++;
-		crews[*member % MAX_MEMBERS] = crew;
-		error = launch(crew);
-		if (error) {
-			crews[*member % MAX_MEMBERS] = NULL;
-			release(crew);
-		}
-		return error;
+	if (!enter(crew, member)) {
+		release(crew);
+		return ENOSPC;
 	}
-	release(crew);
-	return ENOSPC;
+	error = launch(crew);
+	if (error)
+		release(leave(*member));
+	return error;
 }
 
 int det_plain_join(det_t member, void **value)
 {
-	struct crew *crew = crews[member % MAX_MEMBERS];
+	struct crew *crew = leave(member);
 
-	if (!crew || member >= next_crew || member + MAX_MEMBERS < next_crew)
+	if (!crew)
 		return ESRCH;
-	crews[member % MAX_MEMBERS] = NULL;
 	land(crew);
 	if (value)
 		*value = crew->member[0].value;

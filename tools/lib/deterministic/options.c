@@ -73,6 +73,7 @@ static void set_option(const char *option, size_t len)
 	} else if (is(option, value - 1, "log_path") && value_len &&
 		   value_len < sizeof(det_options.log_path)) {
 		memcpy(det_options.log_path, value, value_len);
+		det_options.log_path[value_len] = '\0';
 	} else {
 		wrong(option, len);
 	}

@@ -64,6 +64,8 @@ static void merge_all(const unsigned int *slot, unsigned int n, enum det_stop st
 		if (stop == DET_STOP_ENDED)
 			det_child_end(slot[i]);
 	}
+	if (stop == DET_STOP_ENDED)
+		det_malloc_settle();
 }
 
 /* Each goes on with what all have written. */
@@ -100,7 +102,7 @@ static int start_all(unsigned int *slot, unsigned int n, struct team *team,
 			struct det_note note;
 
 			det_child_await(slot[i], &status, &note);
-			det_child_discard(slot[i]);
+			det_child_discard(slot[i], false);
 		}
 		return error;
 	}

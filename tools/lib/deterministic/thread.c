@@ -53,6 +53,7 @@ static int join(unsigned int slot, unsigned int flags, struct det_result *result
 	if (!error) {
 		result->value = note.value;
 		det_child_end(slot);
+		det_malloc_settle();
 	}
 	result->error = error;
 	return error;
@@ -110,7 +111,7 @@ int det_discard(det_t member)
 	if (!find(member, &slot))
 		return ESRCH;
 	det_child_await(slot, &status, &note);
-	det_child_discard(slot);
+	det_child_discard(slot, true);
 	return 0;
 }
 
@@ -123,6 +124,7 @@ void det_exit(void *value)
 	/* Nobody can join them any more. */
 	while (det_state.kids_end)
 		det_discard(det_child(det_state.kids_end - 1));
+	det_run_destructors();
 	det_heap_trim();
 	det_state.note.value = value;
 	for (;;)

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include <malloc.h>
+
 #include "check.h"
 
 static std::vector<std::string> said[2];
@@ -67,6 +69,33 @@ static void both(void)
 	}
 }
 
+/* A thread-local vector: each member begins with an empty one, and leaves nothing. */
+static thread_local std::vector<int> scratch;
+
+static void use_scratch(void *arg)
+{
+	bool *fresh = static_cast<bool *>(arg);
+
+	fresh[det_id()] = scratch.empty();
+	scratch.assign(100000, det_id());
+}
+
+static void scratching(void)
+{
+	bool fresh[4] = {};
+	size_t before, right = 0;
+
+	scratch.assign(1000, 7);
+	det_parallel(4, use_scratch, fresh);
+	before = mallinfo2().uordblks;
+	for (int i = 0; i < 20; i++)
+		det_parallel(4, use_scratch, fresh);
+	before = mallinfo2().uordblks - before;
+	for (int i = 0; i < 1000; i++)
+		right += scratch[i] == 7;
+	std::cout << fresh[0] << fresh[3] << ' ' << right << ' ' << before << '\n';
+}
+
 static void *uncaught(void *)
 {
 	throw 5;
@@ -88,6 +117,8 @@ int main()
 	CHECK(ends(both, 0, "cerr of 1\n"));
 	CHECK(ends(both, 0, "from the depth, sorted, 3.5 ff, own of 0, 1001\n"
 		   "from the depth, sorted, 3.5 ff, own of 1, 1001\n"));
+	if (!is_static())
+		CHECK(ends(scratching, 0, "11 1000 0\n"));
 	CHECK(ends(throwing, 66, "was stopped\n"));
 	return verdict();
 }

@@ -241,18 +241,43 @@ static void *handed[4];
 static void pass_on(void *arg)
 {
 	unsigned int id = det_id(), next = (id + 1) % 4;
+	int *right = arg;
 
-	(void)arg;
 	for (int i = 0; i < 5; i++) {
 		handed[id] = calloc(1, 1000);
 		((char *)handed[id])[0] = id + 1;
 		det_barrier();
-		if (((char *)handed[next])[0] != (char)(next + 1))
-			det_exit(NULL);
+		right[id] += ((char *)handed[next])[0] == (char)(next + 1);
 		free(handed[next]);
 		free(malloc(100));
 		det_barrier();
 	}
+}
+
+/* A creator with many blocks of the size that its members hand over. */
+static void test_barrier(void)
+{
+	static char *block[3000];
+	size_t before = in_use();
+	int right[4] = { 0 };
+	bool kept = true;
+
+	for (int i = 0; i < 3000; i++)
+		block[i] = memset(malloc(1000), i & 0xff, 1000);
+	for (int i = 0; i < 3000; i += 2)
+		free(block[i]);
+	for (int round = 0; round < 3; round++)
+		CHECK(det_parallel(4, pass_on, right) == 0);
+	for (int i = 0; i < 4; i++)
+		CHECK(right[i] == 15);
+	for (int i = 0; i < 3000; i += 2)
+		block[i] = memset(malloc(1000), i & 0xff, 1000);
+	for (int i = 0; i < 3000; i++) {
+		kept = kept && all_are((unsigned char *)block[i], i & 0xff, 1000);
+		free(block[i]);
+	}
+	CHECK(kept);
+	CHECK(in_use() == before);
 }
 
 static void *churn(void *arg)
@@ -296,8 +321,7 @@ static void test_discard(void)
 	det_t t;
 
 	for (int i = 0; i < 50; i++)
-		if (det_create(&t, discarded, NULL) || det_discard(t))
-			break;
+		CHECK(det_create(&t, discarded, NULL) == 0 && det_discard(t) == 0);
 	CHECK(in_use() == before);
 }
 
@@ -332,7 +356,7 @@ int main(int argc, char **argv)
 		return verdict();
 	test_hand_over(rounds);
 	CHECK(ends(both_free, 66, "free() of a block that is free already"));
-	CHECK(det_parallel(4, pass_on, NULL) == 0);
+	test_barrier();
 	test_churn(blocks);
 	test_discard();
 	value = deeper((void *)12);
