@@ -16,10 +16,6 @@ struct destructor {
 static DET_PRIVATE struct destructor *first;
 static DET_PRIVATE unsigned int whose;		/* level */
 
-/* The C library's. */
-extern int __cxa_thread_atexit_impl(void (*function)(void *object), void *object, void *dso);
-int __cxa_thread_atexit(void (*function)(void *object), void *object, void *dso);
-
 /* In place of libstdc++'s, which compiled programs call. */
 int __cxa_thread_atexit(void (*function)(void *object), void *object, void *dso)
 {

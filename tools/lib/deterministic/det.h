@@ -16,9 +16,9 @@
  * joined. Two that change the same byte are in conflict, in every run, which is
  * reported and ends the program unless told otherwise.
  *
- * Shared in this way: static data, the heap, memory of mmap(), and the creator's
- * stack as of the call. A member's own: its stack, thread-local data (as in a new
- * thread), and what the C library keeps for itself. A member makes no system call; malloc() and printf() make
+ * Shared in this way: static data, the heap, memory of mmap(), and the creator's stack as
+ * of the call. A member's own: its stack, thread-local data (as in a new thread), and what
+ * the C library keeps for itself. A member makes no system call; malloc() and printf() make
  * none, and what it prints appears at its join.
  *
  * Functions for members return 0 or an error number, as those of pthreads. One thread
