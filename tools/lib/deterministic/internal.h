@@ -270,7 +270,7 @@ HIDDEN void det_standing_tell(void);
 /* destructors.c: of thread-local data. */
 HIDDEN void det_run_destructors(void);
 /* The C library's, and what compiled C++ programs call. */
-extern int __cxa_thread_atexit_impl(void (*function)(void *object), void *object, void *dso);
+int __cxa_thread_atexit_impl(void (*function)(void *object), void *object, void *dso);
 int __cxa_thread_atexit(void (*function)(void *object), void *object, void *dso);
 
 /* source.c */
