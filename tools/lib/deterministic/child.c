@@ -30,12 +30,11 @@ long det_child_get(unsigned int slot, const struct det_args *args)
 {
 	long ret;
 
-	for (;;) {
-		ret = dget(det_child(slot), args, sizeof(*args));
-		if (ret == 0 || errno != EINTR)
-			return ret;
+	do {
 		det_standing_tell();
-	}
+		ret = dget(det_child(slot), args, sizeof(*args));
+	} while (ret < 0 && errno == EINTR);
+	return ret;
 }
 
 long det_child_put(unsigned int slot, const struct det_args *args)

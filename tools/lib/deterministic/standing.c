@@ -52,7 +52,7 @@ static void tell(unsigned int slot, FILE *to)
 	det_report_standing(&det_kid(slot)->identity, &status, &note, to);
 }
 
-/* After a wait of the master's that a signal has interrupted. */
+/* Before a wait of the master's, and after one that a signal has interrupted. */
 void det_standing_tell(void)
 {
 	uint64_t reading = det_state.reading;
