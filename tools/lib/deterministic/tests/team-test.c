@@ -204,7 +204,7 @@ static void dawdle(void *arg)
 {
 	if (det_id() == 0)
 		det_barrier();
-	for (volatile unsigned long i = 0; i < 1500000000; i++)
+	for (volatile unsigned long i = 0; i < 800000000; i++)
 		;
 	if (det_id() == 1)
 		det_barrier();
@@ -217,7 +217,7 @@ static void standing(void)
 	pid_t parent = getpid();
 
 	if (fork() == 0) {
-		usleep(1200000);
+		usleep(800000);
 		kill(parent, SIGQUIT);
 		_exit(0);
 	}
