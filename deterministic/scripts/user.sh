@@ -11,6 +11,7 @@ lock user
 
 # No path of this machine in the debug information.
 cc="gcc -Wl,--build-id=none -ffile-prefix-map=$B/linux=. -ffile-prefix-map=$B=build"
+cxx="g++ ${cc#gcc }"
 WORK=$B/user/work
 
 # Is there something newer than the stamp?
@@ -24,7 +25,7 @@ fresh() {
 }
 
 programs() {
-	make -C "$B/linux/tools/deterministic" OUT="$WORK" STATIC=1 CC="$cc" -j"$(jobs)"
+	make -C "$B/linux/tools/deterministic" OUT="$WORK" STATIC=1 CC="$cc" CXX="$cxx" -j"$(jobs)"
 	install_new "$B/user/bin" "$WORK"/*
 }
 
