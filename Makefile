@@ -32,8 +32,8 @@ help:
 	@$(S)/help.sh
 
 run test exec shell guest tree kernel kernel-debug fetch series series-check \
-off-check check gdb one soak prove test-fuzzer test-survival linux-selftests cost user \
-compile_commands clean distclean:
+off-check check gdb one soak prove test-fuzzer test-survival linux-selftests cost bench \
+bench-accept user compile_commands clean distclean:
 	@$(SCRIPT)/goal.sh $@
 
 .DEFAULT:
@@ -41,4 +41,4 @@ compile_commands clean distclean:
 
 .PHONY: help run test exec shell guest tree kernel kernel-debug fetch series \
 	series-check off-check check gdb one soak prove test-fuzzer test-survival linux-selftests \
-	cost user compile_commands clean distclean
+	cost bench bench-accept user compile_commands clean distclean

@@ -7,7 +7,7 @@
 ROOT=${ROOT:-$(dirname "$0")/../..}
 
 GOALS="help run test exec shell guest tree kernel kernel-debug fetch series
-series-check off-check check gdb one soak prove test-fuzzer test-survival linux-selftests cost user
+series-check off-check check gdb one soak prove test-fuzzer test-survival linux-selftests cost bench bench-accept user
 compile_commands clean distclean"
 
 if [ "$1" = --unknown ]; then
@@ -137,13 +137,20 @@ user)
 	"$SCRIPTS/tree.sh"
 	"$SCRIPTS/user.sh"
 	;;
+bench)
+	guest
+	exec "$SCRIPTS/bench.sh"
+	;;
+bench-accept)
+	exec "$SCRIPTS/bench.sh" --accept
+	;;
 test-fuzzer | test-survival)
 	exec "$SCRIPTS/mutants.sh" "${goal#test-}"
 	;;
 clean)
 	cd "$B"
 	# The tree, the downloads and the verdicts stay.
-	rm -rf out out-debug out-kcsan out-gdb out-check out-stock out-linux-selftests off stock linux-selftests series.work series.check host user guest log series stage dmem model mutants prove cost library linux.new linux.old
+	rm -rf out out-debug out-kcsan out-gdb out-check out-stock out-linux-selftests off stock linux-selftests series.work series.check host user guest log series stage dmem model mutants prove cost bench library linux.new linux.old
 	;;
 *)
 	exec "$SCRIPTS/$goal.sh"

@@ -34,6 +34,9 @@ For those who work on it:
   make test-survival    so does the survival test
   make linux-selftests  Linux's own, of mm, seccomp and the like: as on the stock kernel
   make cost             what other programs pay for the feature, in instructions
+  make bench            what spaces cost, in instructions and time: a table, build/bench
+       FULL=1           with the largest sizes
+  make bench-accept     its instructions become those that make test compares with
   make gdb              boot and wait for gdb
   make series           build/series: format-patch files for git am
   make series-check     each of them compiles by itself

@@ -227,6 +227,7 @@ main() {
 	part merge "the merge in user space" merge
 	part model "the model of the rendezvous" make -C "$ROOT/deterministic/model" OUT="$B/model" run
 	part check "checkpatch, sparse, W=1, kernel-doc" "$SCRIPTS/check.sh"
+	part bench "instructions, against the accepted" "$SCRIPTS/bench.sh" --check
 	part prove "one result, whatever is disturbed" "$SCRIPTS/prove.sh" --share
 	part library "the library, installed" "$SCRIPTS/library.sh"
 	part programs "the programs without spaces" programs

@@ -112,7 +112,8 @@ void run_workers_but_forget(enum run_mode mode, unsigned int n,
 
 /*
  * Around all of the work, input and output being outside. With --time the
- * second one says how long it was, on stderr.
+ * second one says on stderr how long it was, and how many page faults the whole
+ * system had meanwhile.
  */
 void start_work(void);
 void end_work(void);
