@@ -133,7 +133,7 @@ one)
 	boot ${DEBUG:+--debug} -- "/tests/$TEST"
 	;;
 user)
-	"$SCRIPTS/fetch.sh" build
+	"$SCRIPTS/fetch.sh" run
 	"$SCRIPTS/tree.sh"
 	"$SCRIPTS/user.sh"
 	;;
