@@ -54,7 +54,14 @@ show_program() {
 	*.processes) processes=$3 ;;
 	*.spaces)
 		words=$(ratio "$3" "$pthreads")
-		[ "$2" != faults ] || words=faults
+		case $1 in
+		*.faults.*) words=faults ;;
+		*.1cpu.*)
+			before=$3
+			pthreads_before=$pthreads
+			;;
+		*.2cpu.*) words="$words, speed-up $(ratio "$before" "$3"), pthreads $(ratio "$pthreads_before" "$pthreads")" ;;
+		esac
 		printf '  %-26s %13s %13s %13s  %s\n' "${1%.spaces}" "$pthreads" \
 			"$processes" "$3" "$words"
 		;;
@@ -301,6 +308,7 @@ accept() {
 	grep -q " $sum\$" "$W/conditions" ||
 		die "the kernel is another one than the figures are of: make bench first"
 	{
+		say "# SPDX-License-Identifier: GPL-2.0-only"
 		cat "$W/conditions"
 		awk -F '\t' '$2 == "instructions"' "$W/figures.tsv"
 	} >"$ACCEPTED.new"
