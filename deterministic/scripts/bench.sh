@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# make bench [FULL=1]: what spaces cost, in instructions (the same to the last digit
-# in each run, on any machine) and in time (of which only ratios tell something). A
+# make bench [FULL=1]: what spaces cost, in instructions (which repeat, also on a
+# loaded machine) and in time (of which only ratios tell something). A
 # table that grows; build/bench has the figures, plots, and the thesis's tables
 # beside ours. "bench.sh --accept" makes the instructions the accepted ones;
 # "bench.sh --check" counts some of them again: TAP, and not 2 % worse.
