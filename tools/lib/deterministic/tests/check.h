@@ -87,6 +87,19 @@ static inline int verdict(void)
 	return failed != 0;
 }
 
+/* As well, and these words are all that it says. */
+static inline bool says_only(void (*program)(void), int status, const char *words)
+{
+	static struct outcome outcome;
+	bool right;
+
+	run_program(program, &outcome);
+	right = outcome.status == status && !strcmp(outcome.text, words);
+	if (!right)
+		printf("status %d, it says:\n%s", outcome.status, outcome.text);
+	return right;
+}
+
 static inline bool is_static(void)
 {
 	return !getauxval(AT_BASE);

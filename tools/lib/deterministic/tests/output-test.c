@@ -161,13 +161,13 @@ int main(int argc, char **argv)
 	much = argc > 1 ? atol(argv[1]) : 160000;
 	if (no_spaces())
 		return 0;
-	CHECK(ends(only_stdout, 0, "first, then\nhello from b\nhello from a\nlast\n"));
-	CHECK(ends(only_stderr, 0, "and its errors\nand its errors\n"));
-	CHECK(ends(nest, 0, "one two hello from below\nthree\n"));
+	CHECK(says_only(only_stdout, 0, "first, then\nhello from b\nhello from a\nlast\n"));
+	CHECK(says_only(only_stderr, 0, "and its errors\nand its errors\n"));
+	CHECK(says_only(nest, 0, "one two hello from below\nthree\n"));
 	CHECK(ends(faulting, 66, "before the fault\n"));
-	CHECK(ends(discarding, 0, "before the fault\nand after it\n"));
-	CHECK(ends(complaining, 0, "what: No such file or directory\n"));
-	CHECK(ends(team, 0, "0a1b2c3d\n"));
+	CHECK(says_only(discarding, 0, "before the fault\nand after it\n"));
+	CHECK(says_only(complaining, 0, "what: No such file or directory\n"));
+	CHECK(says_only(team, 0, "0a1b2c3d\n"));
 	CHECK(count_output(printing_much) == 4 * (much / 16 * 16));
 	return verdict();
 }
