@@ -61,7 +61,8 @@ typedef uint64_t det_t;
  * Makes a member that runs @fn(@arg).
  *
  * EAGAIN, ENOMEM: no more processes or memory. ENOSPC, ELOOP: more than 65,536 members at
- * a time, or deeper than 128. ENOSYS, EPERM: as det_available(); a line that says why ends
+ * a time, or deeper than 128. EOPNOTSUPP: memory that no space may have, such as that of
+ * hugetlbfs. ENOSYS, EPERM: as det_available(); a line that says why ends
  * the program, but for DET_FAIL.
  */
 int det_create(det_t *member, void *(*fn)(void *arg), void *arg);
