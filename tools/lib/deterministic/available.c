@@ -39,7 +39,7 @@ int det_available(void)
 	return 0;
 }
 
-void det_explain(int error, FILE *to)
+static void explain(int error, FILE *to)
 {
 	char text[4096], *s;
 
@@ -70,7 +70,7 @@ int det_refused(int error)
 		FILE *log = det_open_log();
 
 		fflush(stdout);
-		det_explain(error, log);
+		explain(error, log);
 		fflush(log);
 		_exit(det_options.exit_status);
 	}

@@ -6,6 +6,7 @@
  * that call it are in conflict.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
 #include <stdlib.h>
@@ -17,6 +18,15 @@
 #include "internal.h"
 
 #define AGAIN	"DET_REEXECUTED"
+
+void *det_open_library(const char *file, int mode)
+{
+	void *(*open)(const char *file, int mode) = NULL;
+
+	if (!det_is_static())
+		open = dlsym(RTLD_DEFAULT, "dlopen");
+	return open ? open(file, mode) : NULL;
+}
 
 /* Has it functions, and are they bound when it is loaded? */
 static bool binds_late(const Elf64_Dyn *dyn)

@@ -3,7 +3,6 @@
  * The end of a program that has done what cannot be. Only the master can say so and
  * leave: a member notes down what it is and stops, and so does each that waits for it.
  */
-#include <stdlib.h>
 #include <string.h>
 #include <sys/user.h>
 #include <unistd.h>
@@ -24,19 +23,18 @@ static void fail(void)
 	_exit(det_options.exit_status);
 }
 
-static struct det_failure *begin(enum det_failure_kind kind, unsigned int depth)
+static struct det_failure *begin(enum det_failure_kind kind)
 {
 	struct det_failure *failure = &det_state.failure;
 
 	memset(failure, 0, sizeof(*failure));
 	failure->kind = kind;
-	failure->depth = depth;
 	return failure;
 }
 
 void det_misuse_at(const char *text, const void *where)
 {
-	struct det_failure *failure = begin(DET_FAILED_MISUSE, det_state.level);
+	struct det_failure *failure = begin(DET_FAILED_MISUSE);
 
 	failure->member = det_state.me;
 	failure->where = where;
@@ -51,7 +49,7 @@ void det_misuse(const char *text)
 
 static struct det_failure *begin_child(enum det_failure_kind kind, unsigned int slot)
 {
-	struct det_failure *failure = begin(kind, det_state.level + 1);
+	struct det_failure *failure = begin(kind);
 
 	failure->member = det_kid(slot)->identity;
 	det_state.reading = det_child(slot);
@@ -79,10 +77,6 @@ void det_fail_conflict(unsigned int slot, enum det_stop stop,
 	fail();
 }
 
-/*
- * Where it is, and the first thing on its stack that looks like a return to the program:
- * a system call is in the C library, and its caller is what its author wants to know.
- */
 /* Is there a call before this address? */
 static bool is_return(uintptr_t addr)
 {
@@ -95,6 +89,10 @@ static bool is_return(uintptr_t addr)
 	       (p[-6] == 0xff && (p[-5] & 0x38) == 0x10);
 }
 
+/*
+ * Where it is, and the first thing on its stack that looks like a return to the program:
+ * a system call is in the C library, and its caller is what its author wants to know.
+ */
 static void find_where(unsigned int slot, struct det_failure *failure)
 {
 	struct user_regs_struct regs;
@@ -163,7 +161,7 @@ void det_fail_too(void)
 
 	det_output_take();
 	if (det_read_child(failure, (uintptr_t)failure, sizeof(*failure))) {
-		begin(DET_FAILED_MISUSE, det_state.level + 1);
+		begin(DET_FAILED_MISUSE);
 		snprintf(failure->text, sizeof(failure->text),
 			 "a member has failed and cannot be read");
 	}

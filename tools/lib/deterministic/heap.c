@@ -123,13 +123,20 @@ static struct det_area take_extent(size_t len)
 	return area;
 }
 
-static void drop_dirty(unsigned int i)
+static struct det_area remove_dirty(unsigned int i)
 {
 	struct det_area area = heap.dirty[i];
 
 	memmove(heap.dirty + i, heap.dirty + i + 1,
 		(heap.nr_dirty - i - 1) * sizeof(area));
 	heap.nr_dirty--;
+	return area;
+}
+
+static void drop_dirty(unsigned int i)
+{
+	struct det_area area = remove_dirty(i);
+
 	det_zero(area);
 	add_extent(area);
 }
@@ -139,15 +146,9 @@ static struct det_area take_dirty(size_t len)
 {
 	struct det_area area = { 0, 0 };
 
-	for (unsigned int i = heap.nr_dirty; i-- > 0;) {
-		if (length(heap.dirty[i]) != len)
-			continue;
-		area = heap.dirty[i];
-		memmove(heap.dirty + i, heap.dirty + i + 1,
-			(heap.nr_dirty - i - 1) * sizeof(area));
-		heap.nr_dirty--;
-		break;
-	}
+	for (unsigned int i = heap.nr_dirty; i-- > 0;)
+		if (length(heap.dirty[i]) == len)
+			return remove_dirty(i);
 	return area;
 }
 
@@ -524,12 +525,6 @@ void det_heap_settle(void)
 			all[kept++] = all[i];
 	}
 	heap.nr_queued = kept;
-}
-
-void det_heap_usage(int64_t *in_spans, int64_t *in_use)
-{
-	*in_spans = heap.in_spans;
-	*in_use = heap.in_use;
 }
 
 const struct det_heap *det_heap_state(void)

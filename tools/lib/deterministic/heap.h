@@ -95,9 +95,7 @@ bool det_heap_fits(void *p, size_t size);
 /* All that is not in use becomes zero, so that nothing is merged for it. */
 void det_heap_trim(void);
 
-void det_heap_usage(int64_t *in_spans, int64_t *in_use);
-
-/* The state of this heap, for the parent. */
+/* The state of this heap, as its parent reads it. */
 const struct det_heap *det_heap_state(void);
 
 /* Cuts a part for the @nth child at a time, 0 the first, or one of a team; may be empty. */

@@ -36,7 +36,6 @@ struct det_collective {
 	unsigned int root;
 	size_t size;		/* of its value; at most DET_COLLECTIVE_MAX */
 	det_combine_fn combine;
-	const void *caller;	/* for messages */
 	char value[DET_COLLECTIVE_MAX];
 };
 
@@ -57,8 +56,7 @@ struct det_identity {
 };
 
 enum det_failure_kind {
-	DET_FAILED_NOT = 0,
-	DET_FAILED_CONFLICT,
+	DET_FAILED_CONFLICT = 1,
 	DET_FAILED_STOP,	/* a fault, a system call, a kill */
 	DET_FAILED_BARRIER,	/* one waits, another does something else */
 	DET_FAILED_MISUSE,
@@ -78,7 +76,6 @@ struct det_failure {
 	struct det_result result;
 	uintptr_t window;		/* bytes of the first conflict, and before it */
 	unsigned char before[16], ours[16], theirs[16];
-	unsigned int depth;		/* of the member: 1 for the master's */
 };
 
 /* A child of this space, as long as it has not been joined or discarded. */
@@ -181,6 +178,8 @@ HIDDEN FILE *det_open_log(void);
 
 /* The program or library whose functions are bound late; NULL: none is. */
 HIDDEN const char *det_bound_late(void);
+/* dlopen(), of which the linker would warn in a static program; NULL there. */
+HIDDEN void *det_open_library(const char *file, int mode);
 /* Does not return if it executes the program again. */
 HIDDEN void det_execute_again(char **argv);
 
@@ -206,6 +205,12 @@ extern char __start_det_private[] HIDDEN, __stop_det_private[] HIDDEN;
 /* Of a statically linked program, with the linker script of this library. */
 extern char __det_libc_start[] HIDDEN __attribute__((weak));
 extern char __det_libc_end[] HIDDEN __attribute__((weak));
+
+/* Is the C library's data among the program's? */
+static inline bool det_is_static(void)
+{
+	return __det_libc_start;
+}
 
 /* Is this the C library or one of its companions? */
 HIDDEN bool det_is_of_libc(const char *path);
@@ -259,8 +264,7 @@ HIDDEN void det_stop_here(enum det_stop why, const void *where);
 /* collective.c: serves members that all have one. */
 HIDDEN void det_collect(const unsigned int *slot, unsigned int n);
 
-/* available.c: a line that says why there are no spaces; the end of the program. */
-HIDDEN void det_explain(int error, FILE *to);
+/* available.c: if there are no spaces, a line that says why, and the end of the program. */
 HIDDEN int det_refused(int error);
 
 /* standing.c */

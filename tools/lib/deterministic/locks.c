@@ -64,14 +64,9 @@
 	static type (*real_##name) parameters;
 FUNCTIONS(DECLARE)
 
-static bool is_static(void)
-{
-	return __det_libc_start;
-}
-
 #define FIND(type, name, static_name, parameters, arguments)			\
 	if (!real_##name)							\
-		real_##name = is_static() ? static_name :			\
+		real_##name = det_is_static() ? static_name :		\
 			      (type (*) parameters)dlsym(RTLD_NEXT, #name);
 
 /* Early, as it may need memory: nobody has a lock yet. */
@@ -85,7 +80,7 @@ static void check(const char *name, const void *caller)
 {
 	char text[64];
 
-	if (!det_state.level || is_static() || !det_is_users((uintptr_t)caller))
+	if (!det_state.level || det_is_static() || !det_is_users((uintptr_t)caller))
 		return;
 	snprintf(text, sizeof(text), "%s() in a member", name);
 	det_misuse_at(text, caller);

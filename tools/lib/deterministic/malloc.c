@@ -190,13 +190,12 @@ struct mallinfo2 mallinfo2(void)
 {
 	struct mallinfo2 info = { 0 };
 	bool locked = lock();
-	int64_t in_spans, in_use;
+	const struct det_heap *heap = det_heap_state();
 
-	det_heap_usage(&in_spans, &in_use);
+	info.arena = heap->in_spans;
+	info.uordblks = heap->in_use;
+	info.fordblks = heap->in_spans - heap->in_use;
 	unlock(locked);
-	info.arena = in_spans;
-	info.uordblks = in_use;
-	info.fordblks = in_spans - in_use;
 	return info;
 }
 

@@ -99,7 +99,7 @@ static uintptr_t tls_of(struct dl_phdr_info *info, uintptr_t thread)
 /* A static program's has the C library's in it, which is not to begin anew. */
 static void note_tls(struct dl_phdr_info *info, const Elf64_Phdr *ph, uintptr_t data)
 {
-	if (det_is_of_libc(info->dlpi_name) || __det_libc_start ||
+	if (det_is_of_libc(info->dlpi_name) || det_is_static() ||
 	    det_state.nr_tls == DET_MAX_TLS)
 		return;
 	det_state.tls[det_state.nr_tls++] = (struct det_tls){
@@ -126,10 +126,9 @@ static bool is_defined_in_libc(const char *name)
 	static const char *const library[] = {
 		"libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1",
 	};
-	void *(*open)(const char *file, int mode) = dlsym(RTLD_DEFAULT, "dlopen");
 
-	for (size_t i = 0; open && i < DET_COUNT(library); i++) {
-		void *lib = open(library[i], RTLD_LAZY | RTLD_NOLOAD);
+	for (size_t i = 0; i < DET_COUNT(library); i++) {
+		void *lib = det_open_library(library[i], RTLD_LAZY | RTLD_NOLOAD);
 
 		if (lib && dlsym(lib, name))
 			return true;
@@ -258,14 +257,20 @@ static void ask_beforehand(void)
 int det_know_memory(uintptr_t thread)
 {
 	unsigned long long objects;
+	const char *late;
+	char text[96];
 
 	if (det_state.level)
 		return 0;
 	dl_iterate_phdr(count_objects, &objects);
 	if (objects != det_state.objects) {
 		ask_beforehand();
-		if (det_bound_late())
-			det_misuse("a library was opened that binds its functions late");
+		late = det_bound_late();
+		if (late) {
+			snprintf(text, sizeof(text), "%s binds its functions late: -z now",
+				 late);
+			det_misuse(text);
+		}
 		det_state.objects = objects;
 	}
 	/* Thread-local data may be somewhere since the last time. */

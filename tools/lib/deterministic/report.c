@@ -216,7 +216,8 @@ static void print_member(const struct det_identity *member, FILE *to)
 		fprintf(to, "member %u of %u", member->id, member->team);
 }
 
-static void print_origin(const struct det_identity *member, FILE *to)
+/* The rest of the line is the caller's. */
+static void print_who(const struct det_identity *member, FILE *to)
 {
 	fputs("  ", to);
 	print_member(member, to);
@@ -224,6 +225,11 @@ static void print_origin(const struct det_identity *member, FILE *to)
 	print_code(member->function, to);
 	fputs(", created in ", to);
 	print_code(member->created, to);
+}
+
+static void print_origin(const struct det_identity *member, FILE *to)
+{
+	print_who(member, to);
 	fputc('\n', to);
 }
 
@@ -247,12 +253,7 @@ void det_report_standing(const struct det_identity *member,
 			 const struct det_status *status, const struct det_note *note,
 			 FILE *to)
 {
-	fputs("  ", to);
-	print_member(member, to);
-	fputs(": ", to);
-	print_code(member->function, to);
-	fputs(", created in ", to);
-	print_code(member->created, to);
+	print_who(member, to);
 	fputs(": ", to);
 	if (!status)
 		fputs("runs", to);

@@ -35,12 +35,8 @@ static DET_PRIVATE struct {
 
 static bool load(void)
 {
-	void *(*open)(const char *file, int mode);
-	void *lib;
+	void *lib = det_open_library("libdw.so.1", RTLD_NOW);
 
-	/* By its name alone: the linker warns of it in a static program. */
-	open = __det_libc_start ? NULL : dlsym(RTLD_DEFAULT, "dlopen");
-	lib = open ? open("libdw.so.1", RTLD_NOW) : NULL;
 	if (!lib)
 		return false;
 	dw.callbacks.find_elf = dlsym(lib, "dwfl_linux_proc_find_elf");

@@ -2,12 +2,10 @@
 /*
  * Where all members stand, when the user types Ctrl-\ (SIGQUIT) while the master waits
  * for one: who each is, and whether it runs, or where it has stopped. The program goes
- * on. A second one within a second ends it as usual.
+ * on. A second one, before the first has been answered, ends it as usual.
  */
 #include <errno.h>
 #include <signal.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "internal.h"
 
