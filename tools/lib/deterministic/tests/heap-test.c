@@ -254,6 +254,16 @@ static void pass_on(void *arg)
 	}
 }
 
+/* One frees what is of a member that is joined after it; the others keep theirs. */
+static void pass_up(void *arg)
+{
+	(void)arg;
+	handed[det_id()] = malloc(1000);
+	det_barrier();
+	if (det_id() == 0)
+		free(handed[1]);
+}
+
 /* A creator with many blocks of the size that its members hand over. */
 static void test_barrier(void)
 {
@@ -270,12 +280,16 @@ static void test_barrier(void)
 		CHECK(det_parallel(4, pass_on, right) == 0);
 	for (int i = 0; i < 4; i++)
 		CHECK(right[i] == 15);
+	CHECK(det_parallel(4, pass_up, NULL) == 0);
 	for (int i = 0; i < 3000; i += 2)
 		block[i] = memset(malloc(1000), i & 0xff, 1000);
 	for (int i = 0; i < 3000; i++) {
 		kept = kept && all_are((unsigned char *)block[i], i & 0xff, 1000);
 		free(block[i]);
 	}
+	for (int i = 0; i < 4; i++)
+		if (i != 1)
+			free(handed[i]);
 	CHECK(kept);
 	CHECK(in_use() == before);
 }
