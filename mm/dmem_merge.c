@@ -52,11 +52,14 @@ static u64 range_mask(unsigned int w, unsigned int from, unsigned int to)
 
 /*
  * The first word in [w, end) where the two pages differ, or @end. Most of a
- * page is equal, so this is the loop that counts: four words a round.
+ * page is equal, so this is the loop that counts: four words a round. Where the
+ * word before differs, so does this one as a rule.
  */
 static unsigned int skip_equal(const u64 *a, const u64 *b, unsigned int w,
 			       unsigned int end)
 {
+	if (w < end && a[w] != b[w])
+		return w;
 	for (; w + 4 <= end; w += 4) {
 		if ((a[w] ^ b[w]) | (a[w + 1] ^ b[w + 1]) |
 		    (a[w + 2] ^ b[w + 2]) | (a[w + 3] ^ b[w + 3]))
@@ -71,9 +74,13 @@ static unsigned int skip_equal(const u64 *a, const u64 *b, unsigned int w,
 static u64 conflict_mask(u64 child, u64 snap, u64 caller, u64 range,
 			 unsigned int granule)
 {
-	u64 ours = dmem_byte_mask(caller ^ snap) & range;
-	u64 theirs = dmem_byte_mask(child ^ snap) & range;
+	u64 ours, theirs;
 
+	/* Most of what a child has changed its caller has not. */
+	if (caller == snap)
+		return 0;
+	ours = dmem_byte_mask(caller ^ snap) & range;
+	theirs = dmem_byte_mask(child ^ snap) & range;
 	return dmem_granule_mask(ours, granule) &
 	       dmem_granule_mask(theirs, granule) & range;
 }
