@@ -770,6 +770,21 @@ struct dmem_image *det_hold_image(struct det_space *sp)
 }
 
 /**
+ * det_swap_image - give a claimed child another snapshot
+ * @sp: the child
+ * @image: the snapshot, whose reference it gets, or NULL
+ *
+ * Return: the snapshot before, with its reference, or NULL.
+ */
+struct dmem_image *det_swap_image(struct det_space *sp, struct dmem_image *image)
+{
+	spin_lock_irq(&sp->wq.lock);
+	swap(sp->image, image);
+	spin_unlock_irq(&sp->wq.lock);
+	return image;
+}
+
+/**
  * det_start - a claimed child runs
  * @sp: the child
  *

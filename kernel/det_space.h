@@ -114,6 +114,7 @@ void det_park(const struct det_stop *why);
 int det_claim(struct det_space *sp, bool nowait);
 void det_release(struct det_space *sp);
 struct dmem_image *det_hold_image(struct det_space *sp);
+struct dmem_image *det_swap_image(struct det_space *sp, struct dmem_image *image);
 int det_start(struct det_space *sp);
 int det_wait_stop(struct det_space *sp);
 

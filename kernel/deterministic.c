@@ -590,22 +590,28 @@ static int det_step_ops(struct det_call *c)
 
 /* Steps 6 to 8. */
 
+/*
+ * The snapshot before is brought up to date. It is taken out meanwhile: what is
+ * half the old one and half the new one must not be seen.
+ */
 static int det_step_snap(struct det_call *c)
 {
+	struct dmem_image *before, *image;
 	struct det_space *sp = c->sp;
-	struct dmem_image *image;
 
 	if (!(c->a.flags & DET_SNAP))
 		return 0;
-	image = dmem_snap(c->mm);
-	if (IS_ERR(image))
+	before = det_swap_image(sp, NULL);
+	image = dmem_snap(c->mm, before);
+	if (IS_ERR(image)) {
+		if (before)
+			sp->broken = true;
+		dmem_image_put(before);
 		return PTR_ERR(image);
+	}
 	trace_det_snap(task_pid_nr(current), sp->number,
 		       dmem_image_pages(image));
-	spin_lock_irq(&sp->wq.lock);
-	swap(sp->image, image);
-	spin_unlock_irq(&sp->wq.lock);
-	dmem_image_put(image);
+	dmem_image_put(det_swap_image(sp, image));
 	return 0;
 }
 

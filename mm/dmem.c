@@ -38,70 +38,6 @@
 #include "internal.h"
 #include "vma.h"
 
-static bool dmem_shared(const struct vm_area_struct *vma)
-{
-	return vma->vm_flags & (VM_SHARED | VM_MAYSHARE);
-}
-
-/* What a space's copy of a private VMA looks like. */
-static vm_flags_t dmem_child_flags(const struct vm_area_struct *vma)
-{
-	return vma->vm_flags & ~(VM_LOCKED_MASK | VM_MERGEABLE | VM_GROWSDOWN |
-				 VM_SEALED | VM_SOFTDIRTY | VM_DONTEXPAND);
-}
-
-static bool dmem_unbroken_pte(struct vm_area_struct *vma, unsigned long addr,
-			      pte_t pte, bool holes)
-{
-	struct page *page;
-
-	if (pte_none(pte))
-		return holes;
-	if (!pte_present(pte)) {
-		swp_entry_t entry = pte_to_swp_entry(pte);
-
-		/* Its folio is locked, and the entry stays while it is. */
-		return is_migration_entry(entry) &&
-		       !folio_test_anon(pfn_swap_entry_folio(entry));
-	}
-	page = vm_normal_page(vma, addr, pte);
-	return !page || !PageAnon(page);
-}
-
-/*
- * The first page of a VMA that still is the page cache's (or, with holes,
- * would come from there); end if there is none. mmap lock held.
- */
-static unsigned long dmem_unbroken(struct vm_area_struct *vma,
-				   unsigned long addr, unsigned long end,
-				   bool holes)
-{
-	unsigned long next;
-
-	for (; addr < end; addr = next) {
-		pmd_t *pmd = mm_find_pmd(vma->vm_mm, addr);
-		spinlock_t *ptl;	/* of the table that maps addr */
-		bool unbroken;
-		pte_t *pte;
-
-		cond_resched();
-		pte = pmd ? pte_offset_map_lock(vma->vm_mm, pmd, addr, &ptl) :
-			    NULL;
-		if (!pte) {	/* no table: nothing, or a huge page */
-			if (holes)
-				return addr;
-			next = pmd_addr_end(addr, end);
-			continue;
-		}
-		next = addr + PAGE_SIZE;
-		unbroken = dmem_unbroken_pte(vma, addr, ptep_get(pte), holes);
-		pte_unmap_unlock(pte, ptl);
-		if (unbroken)
-			return addr;
-	}
-	return end;
-}
-
 /* Is there no more of the file at this address? mmap lock held. */
 static bool dmem_beyond(struct vm_area_struct *vma, unsigned long addr)
 {
@@ -189,206 +125,6 @@ static int dmem_copy_look(struct dmem_copy *c, unsigned long start,
 }
 
 /*
- * May pages of svma be mapped into dvma, which is there already? Only if the
- * rmap of those pages then finds dvma: it must hold every anon_vma of svma's
- * (it descends from it), and the indices must agree.
- */
-static bool dmem_descends(struct vm_area_struct *dvma,
-			  struct vm_area_struct *svma, unsigned long addr)
-{
-	struct anon_vma_chain *s, *d;
-
-	if (!vma_is_anonymous(dvma) ||
-	    !dmem_same_flags(dvma, dmem_child_flags(svma)))
-		return false;
-	if (!svma->anon_vma)	/* no page to map */
-		return vma_is_anonymous(svma);
-	if (!dvma->anon_vma || dvma->vm_pgoff < svma->vm_pgoff ||
-	    linear_page_index(dvma, addr) != linear_page_index(svma, addr))
-		return false;
-	list_for_each_entry(s, &svma->anon_vma_chain, same_vma) {
-		bool found = false;
-
-		list_for_each_entry(d, &dvma->anon_vma_chain, same_vma)
-			found |= d->anon_vma == s->anon_vma;
-		if (!found)
-			return false;
-	}
-	return true;
-}
-
-/*
- * A VMA of mm, as fork would make it, for a part of svma, where nothing is
- * mapped; both locks held. With wipe nothing will be copied into it.
- */
-static struct vm_area_struct *dmem_fork_charged(struct mm_struct *mm,
-						struct vm_area_struct *svma,
-						unsigned long start,
-						unsigned long end, bool wipe)
-{
-	vm_flags_t flags = dmem_child_flags(svma);
-	struct vm_area_struct *vma = vm_area_dup(svma);
-
-	if (!vma)
-		goto uncharge;
-	vma->vm_mm = mm;
-	vma_set_range(vma, start, end, vma_pgoff_offset(svma, start));
-	vma_set_anonymous(vma);
-	vma->vm_file = NULL;
-	vma->vm_private_data = NULL;
-	vma->vm_userfaultfd_ctx = NULL_VM_UFFD_CTX;
-	vm_flags_init(vma, flags);
-	vma->vm_page_prot = vm_get_page_prot(flags);
-	if (vma_dup_policy(svma, vma))
-		goto free;
-	if (wipe)
-		vma->anon_vma = NULL;
-	else if (anon_vma_fork(vma, svma))
-		goto policy;
-	if (vma_link(mm, vma))
-		goto anon;
-	vm_stat_account(mm, flags, (end - start) >> PAGE_SHIFT);
-	return vma;
-anon:
-	unlink_anon_vmas(vma);
-policy:
-	mpol_put(vma_policy(vma));
-free:
-	vm_area_free(vma);
-uncharge:
-	dmem_uncharge(flags, start, end);
-	return NULL;
-}
-
-/* The same, replacing what is mapped there. */
-int dmem_fork_vma(struct mm_struct *mm, struct vm_area_struct *svma,
-		  unsigned long start, unsigned long end, bool wipe,
-		  struct vm_area_struct **vma)
-{
-	vm_flags_t flags = dmem_child_flags(svma);
-	int ret;
-
-	ret = dmem_charge(mm, flags, start, end);
-	if (ret)
-		return ret;
-	ret = dmem_unmap(mm, start, end);
-	if (ret) {
-		dmem_uncharge(flags, start, end);
-		return ret;
-	}
-	*vma = dmem_fork_charged(mm, svma, start, end, wipe);
-	return *vma ? 0 : DMEM_BROKEN;
-}
-
-/*
- * Rmap must visit the source before its copy: a migration entry that is copied
- * meanwhile would stay for ever. Equal indices are visited in the order of
- * insertion, and the source may have been inserted again since (it grew).
- */
-static void dmem_rmap_behind(struct vm_area_struct *vma)
-{
-	struct anon_vma_chain *avc;
-
-	if (!vma->anon_vma)
-		return;
-	anon_vma_lock_write(vma->anon_vma);
-	list_for_each_entry(avc, &vma->anon_vma_chain, same_vma) {
-		anon_vma_interval_tree_remove(avc, &avc->anon_vma->rb_root);
-		anon_vma_interval_tree_insert(avc, &avc->anon_vma->rb_root);
-	}
-	anon_vma_unlock_write(vma->anon_vma);
-}
-
-/*
- * What the source gave back with MADV_FREE could be discarded at any time: the
- * space would read the old bytes now and zeros later. Dirty, it is kept. An
- * anonymous page is clean else only while it is in the swap cache.
- */
-static void dmem_keep_pte(struct vm_area_struct *vma, unsigned long addr,
-			  pte_t pte)
-{
-	struct folio *folio;
-
-	if (!pte_present(pte) || pte_dirty(pte))
-		return;
-	folio = vm_normal_folio(vma, addr, pte);
-	if (folio && folio_test_anon(folio) && !folio_test_swapcache(folio))
-		folio_mark_dirty(folio);
-}
-
-static void dmem_keep_huge(struct vm_area_struct *vma, pmd_t *pmd)
-{
-	spinlock_t *ptl = pmd_trans_huge_lock(pmd, vma);	/* if it is huge */
-
-	if (ptl) {
-		if (pmd_present(*pmd) && !is_huge_zero_pmd(*pmd) &&
-		    folio_test_anon(pmd_folio(*pmd)))
-			folio_mark_dirty(pmd_folio(*pmd));
-		spin_unlock(ptl);
-	}
-}
-
-static int dmem_keep_table(pmd_t *pmd, unsigned long addr, unsigned long end,
-			   struct mm_walk *walk)
-{
-	spinlock_t *ptl;	/* of the table */
-	pte_t *pte, *first;
-
-	if (is_swap_pmd(*pmd) || pmd_trans_huge(*pmd)) {
-		dmem_keep_huge(walk->vma, pmd);
-		return 0;
-	}
-	first = pte_offset_map_lock(walk->mm, pmd, addr, &ptl);
-	if (first) {
-		for (pte = first; addr < end; pte++, addr += PAGE_SIZE)
-			dmem_keep_pte(walk->vma, addr, ptep_get(pte));
-		pte_unmap_unlock(first, ptl);
-	}
-	cond_resched();
-	return 0;
-}
-
-static const struct mm_walk_ops dmem_keep_ops = {
-	.pmd_entry	= dmem_keep_table,
-	.walk_lock	= PGWALK_WRLOCK_VERIFY,
-};
-
-/* Share a private range with a child, copy-on-write; both locks held. */
-static int dmem_share(struct mm_struct *dst, struct vm_area_struct *svma,
-		      unsigned long start, unsigned long end)
-{
-	struct vm_area_struct *dvma = dmem_cover(dst, start, end);
-	bool wipe = svma->vm_flags & VM_WIPEONFORK;
-	int ret;
-
-	if (dvma && dmem_descends(dvma, svma, start)) {
-		zap_page_range_single(dvma, start, end - start, NULL);
-		vma_start_write(dvma);
-		dmem_rmap_behind(dvma);
-	} else {
-		ret = dmem_fork_vma(dst, svma, start, end, wipe, &dvma);
-		if (ret)
-			return ret;
-	}
-	if (!svma->anon_vma || wipe)
-		return 0;
-	vma_start_write(svma);
-	ret = copy_page_subrange(dvma, svma, start, end);
-	if (ret)
-		ret = DMEM_BROKEN;
-	/* Spaces have no madvise. */
-	if (!ret && !det_mm_is_space(svma->vm_mm))
-		walk_page_range(dst, start, end, &dmem_keep_ops, NULL);
-	/* Somebody has put page cache back since dmem_break_out(). */
-	if (!ret && !vma_is_anonymous(svma) &&
-	    dmem_unbroken(dvma, start, end, false) != end) {
-		zap_page_range_single(dvma, start, end - start, NULL);
-		ret = -EAGAIN;
-	}
-	return ret;
-}
-
-/*
  * What a COPY will map, in all; the source's lock is held. Shared memory is
  * mapped by a whole copy only; memory that is filled is fresh.
  */
@@ -410,51 +146,10 @@ static struct dmem_sum dmem_sum_source(struct dmem_copy *c, unsigned long start,
 	return sum;
 }
 
-/* The part of a COPY that remaps whole pages, at the same address. */
-static int dmem_share_range(struct dmem_copy *c, unsigned long start,
-			    unsigned long end, bool whole)
-{
-	VMA_ITERATOR(vmi, c->src, start);
-	unsigned long addr = start, next;
-	struct vm_area_struct *vma;
-	int ret = 0;
-
-	for_each_vma_range(vmi, vma, end) {
-		next = max(start, vma->vm_start);
-		if (next > addr)
-			ret = dmem_unmap(c->dst, addr, next);
-		addr = next;
-		next = min(end, vma->vm_end);
-		if (ret)
-			break;
-		if (dmem_left_out(vma))
-			ret = whole ? 0 : -EAGAIN;
-		else if (dmem_refused(vma))
-			ret = -EAGAIN;
-		else if (!dmem_shared(vma))
-			ret = dmem_share(c->dst, vma, addr, next);
-		else if (whole)
-			ret = dmem_map_zeros(c->dst, addr, next,
-					     dmem_vma_flags(vma));
-		if (ret)
-			break;
-		c->changed = true;
-		addr = next;
-		if (fatal_signal_pending(current)) {
-			ret = -EINTR;
-			break;
-		}
-		cond_resched();
-	}
-	if (!ret)
-		ret = dmem_unmap(c->dst, addr, end);
-	c->where = addr;
-	return ret;
-}
-
 static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 			     unsigned long end, bool whole)
 {
+	struct dmem_share s = { .dst = c->dst, .src = c->src, .whole = whole };
 	struct dmem_sum sum;
 	int ret;
 
@@ -465,13 +160,12 @@ static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 	ret = dmem_room(c->dst, start, end, &sum);
 	if (ret)
 		goto unlock;
-	if (whole)
-		ret = dmem_unmap(c->dst, 0, TASK_SIZE);
-	if (!ret)
-		ret = dmem_share_range(c, start, end, whole);
+	ret = dmem_share_range(&s, start, end);
+	c->where = s.where;
+	c->changed |= s.changed;
 	/* The source's entries are read-only now; its TLB must know. */
-	flush_tlb_mm_range(c->src, start, end, PAGE_SHIFT, false);
-	c->changed |= whole;
+	if (s.protected)
+		flush_tlb_mm_range(c->src, start, end, PAGE_SHIFT, false);
 	if (ret == -ENOMEM && c->changed)
 		ret = DMEM_BROKEN;
 	if (ret && ret != -EAGAIN && ret != -ENOMEM)
@@ -525,7 +219,7 @@ static int dmem_fill(struct dmem_copy *c, unsigned long start,
 	while (s.addr < end && !ret) {
 		ret = dmem_scan(&s);
 		for (i = 0; i < s.nr && !ret; i++) {
-			c->where = s.found[i] & PAGE_MASK;
+			c->where = s.found[i].addr & PAGE_MASK;
 			ret = dmem_fill_page(c, c->where);
 			cond_resched();
 		}

@@ -132,7 +132,7 @@ int dmem_check_code(struct mm_struct *mm, unsigned long *where)
 			ret = dmem_scan(&s);
 			for (i = 0; i < s.nr && !ret; i++)
 				ret = dmem_check_present(mm, &tail,
-							 s.found[i] & PAGE_MASK,
+							 s.found[i].addr & PAGE_MASK,
 							 where);
 			if (fatal_signal_pending(current))
 				ret = -EINTR;

@@ -43,64 +43,60 @@ struct dmem_image {
 
 static struct kmem_cache *dmem_image_cache;
 
-static int dmem_snap_vmas(struct mm_struct *mm, struct mm_struct *to)
+static struct dmem_image *dmem_image_alloc(void)
 {
-	VMA_ITERATOR(vmi, mm, 0);
-	struct vm_area_struct *vma, *copy;
-	int ret;
+	struct dmem_image *image = kmem_cache_zalloc(dmem_image_cache,
+						     GFP_KERNEL);
 
-	for_each_vma(vmi, vma) {
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		ret = dmem_fork_vma(to, vma, vma->vm_start, vma->vm_end, false,
-				    &copy);
-		if (ret)
-			return ret == -ENOTRECOVERABLE ? -ENOMEM : ret;
-		if (!vma->anon_vma)	/* never touched: zeros */
-			continue;
-		vma_start_write(vma);
-		ret = copy_page_subrange(copy, vma, vma->vm_start,
-					 vma->vm_end);
-		if (ret)
-			return ret;
-		cond_resched();
+	if (!image)
+		return NULL;
+	refcount_set(&image->ref, 1);
+	image->mm = mm_alloc_space(NULL);
+	if (!image->mm) {
+		kmem_cache_free(dmem_image_cache, image);
+		return NULL;
 	}
-	return 0;
+	set_bit(MMF_DISABLE_THP, &image->mm->flags);
+	return image;
 }
 
 /**
  * dmem_snap - take a snapshot of a stopped space's memory
  * @mm: the space's
+ * @image: the snapshot before, which becomes the new one, or NULL
  *
- * Return: the image with one reference, or an ERR_PTR: -ENOMEM, -EINTR.
+ * The caller holds the one reference to @image that is used meanwhile.
+ *
+ * Return: the image, with one reference, @image's if there was one, or an
+ * ERR_PTR: -ENOMEM, -EINTR. Then @image is neither the one nor the other any
+ * more; the reference stays the caller's.
  */
-struct dmem_image *dmem_snap(struct mm_struct *mm)
+struct dmem_image *dmem_snap(struct mm_struct *mm, struct dmem_image *image)
 {
-	struct dmem_image *image = kmem_cache_zalloc(dmem_image_cache,
-						     GFP_KERNEL);
-	int ret = -ENOMEM;
+	struct dmem_image *to = image ?: dmem_image_alloc();
+	struct dmem_share s = { .src = mm, .whole = true, .snap = true };
+	int ret;
 
-	if (!image)
+	if (!to)
 		return ERR_PTR(-ENOMEM);
-	refcount_set(&image->ref, 1);
-	image->mm = mm_alloc_space(NULL);
-	if (!image->mm)
-		goto free;
-	set_bit(MMF_DISABLE_THP, &image->mm->flags);
+	s.dst = to->mm;
 	ret = -EINTR;
 	if (mmap_write_lock_killable(mm))
 		goto put;
-	mmap_write_lock_nested(image->mm, SINGLE_DEPTH_NESTING);
-	ret = dmem_snap_vmas(mm, image->mm);
-	flush_tlb_mm(mm);
-	mmap_write_unlock(image->mm);
+	mmap_write_lock_nested(to->mm, SINGLE_DEPTH_NESTING);
+	ret = dmem_share_range(&s, 0, TASK_SIZE);
+	if (s.protected)
+		flush_tlb_mm(mm);
+	mmap_write_unlock(to->mm);
 	dmem_unlock(mm);
 	if (!ret)
-		return image;
+		return to;
+	/* Nothing is left out of a space, nor given back. */
+	if (ret == DMEM_BROKEN || WARN_ON_ONCE(ret == -EAGAIN))
+		ret = -ENOMEM;
 put:
-	mmput(image->mm);
-free:
-	kmem_cache_free(dmem_image_cache, image);
+	if (!image)
+		dmem_image_put(to);
 	return ERR_PTR(ret);
 }
 
@@ -152,223 +148,6 @@ unsigned long dmem_image_pages(struct dmem_image *image)
 	return get_mm_rss(image->mm) +
 	       get_mm_counter(image->mm, MM_SWAPENTS) +
 	       mm_pgtables_bytes(image->mm) / PAGE_SIZE;
-}
-
-/*
- * Scan.
- */
-
-/* Two equal entries name one page, and so the same bytes. */
-struct dmem_entry {
-	enum { DMEM_NONE, DMEM_PFN, DMEM_SWAP, DMEM_MOVING } kind;
-	unsigned long val;
-};
-
-static struct dmem_entry dmem_entry_pfn(unsigned long pfn)
-{
-	if (is_zero_pfn(pfn))
-		return (struct dmem_entry){ DMEM_NONE };
-	return (struct dmem_entry){ DMEM_PFN, pfn };
-}
-
-static struct dmem_entry dmem_entry(pmd_t pmd, pte_t *pte, unsigned long addr)
-{
-	unsigned long i = (addr & ~PMD_MASK) >> PAGE_SHIFT;
-	pte_t val;
-
-	if (pte) {
-		val = ptep_get(pte);
-		if (pte_none(val))
-			return (struct dmem_entry){ DMEM_NONE };
-		if (pte_present(val))
-			return dmem_entry_pfn(pte_pfn(val));
-		return (struct dmem_entry){ DMEM_SWAP,
-					    pte_to_swp_entry(val).val };
-	}
-	if (pmd_none(pmd))
-		return (struct dmem_entry){ DMEM_NONE };
-	if (pmd_present(pmd))
-		return is_huge_zero_pmd(pmd) ?
-			(struct dmem_entry){ DMEM_NONE } :
-			dmem_entry_pfn(pmd_pfn(pmd) + i);
-	/* A huge page on its way elsewhere. */
-	return (struct dmem_entry){ DMEM_MOVING };
-}
-
-static bool dmem_entry_equal(struct dmem_entry a, struct dmem_entry b)
-{
-	return a.kind == b.kind && a.kind != DMEM_MOVING &&
-	       (a.kind == DMEM_NONE || a.val == b.val);
-}
-
-/*
- * The PMD entry that maps addr, or NULL where there is no table for it; then
- * *next is where the emptiness ends.
- */
-static pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr,
-		       unsigned long end, unsigned long *next)
-{
-	pgd_t *pgd;
-	p4d_t *p4d;
-	pud_t *pud;
-	pmd_t *pmd;
-
-	*next = end;
-	if (!mm)
-		return NULL;
-	*next = pgd_addr_end(addr, end);
-	pgd = pgd_offset(mm, addr);
-	if (pgd_none_or_clear_bad(pgd))
-		return NULL;
-	*next = p4d_addr_end(addr, *next);
-	p4d = p4d_offset(pgd, addr);
-	if (p4d_none_or_clear_bad(p4d))
-		return NULL;
-	*next = pud_addr_end(addr, *next);
-	pud = pud_offset(p4d, addr);
-	if (pud_none_or_clear_bad(pud))
-		return NULL;
-	*next = pmd_addr_end(addr, *next);
-	pmd = pmd_offset(pud, addr);
-	return pmd_none(pmdp_get_lockless(pmd)) ? NULL : pmd;
-}
-
-static bool dmem_is_table(pmd_t pmd)
-{
-	return pmd_present(pmd) && !pmd_leaf(pmd);
-}
-
-/* Compare entries one by one, up to end; a huge page has no PTEs. */
-static void dmem_scan_ptes(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
-			   pmd_t ival, pte_t *ipte, unsigned long end)
-{
-	unsigned long addr;
-
-	for (addr = s->addr; addr < end && s->nr < DMEM_SCAN;
-	     addr += PAGE_SIZE) {
-		unsigned long i = (addr - s->addr) >> PAGE_SHIFT;
-		struct dmem_entry c, o;
-
-		c = dmem_entry(cval, cpte ? cpte + i : NULL, addr);
-		o = dmem_entry(ival, ipte ? ipte + i : NULL, addr);
-		if (dmem_entry_equal(c, o))
-			continue;
-		s->found[s->nr++] = addr |
-			(c.kind == DMEM_NONE ? DMEM_NO_PAGE : 0) |
-			(o.kind == DMEM_NONE ? DMEM_NO_SNAP : 0);
-	}
-	s->addr = addr;
-}
-
-static bool dmem_same_huge(pmd_t a, pmd_t b)
-{
-	return pmd_present(a) && pmd_leaf(a) && pmd_present(b) && pmd_leaf(b) &&
-	       pmd_pfn(a) == pmd_pfn(b);
-}
-
-/*
- * Compare up to 2 MiB. The lock of the child's entries is held, and that of the
- * image's PTEs is taken: while a page is migrated or swapped out its entry is
- * none for a moment, which would read as zeros. A PMD entry of the image is
- * none at such a moment only if it is the huge zero page's, so it is read
- * without, and again at the end. False if it has changed meanwhile: look again.
- */
-static bool dmem_scan_locked(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
-			     pmd_t *ipmd, unsigned long end)
-{
-	pmd_t ival = ipmd ? pmdp_get_lockless(ipmd) : __pmd(0);
-	unsigned long addr = s->addr;
-	unsigned int nr = s->nr;
-	spinlock_t *ptl;	/* of the image's PTEs */
-	bool done = true;
-	pte_t *ipte;
-
-	if (!cpte && dmem_same_huge(cval, ival)) {
-		s->addr = end;
-	} else if (!dmem_is_table(ival)) {
-		dmem_scan_ptes(s, cval, cpte, ival, NULL, end);
-	} else {
-		ipte = pte_offset_map_nolock(s->image, ipmd, s->addr, &ptl);
-		if (ipte) {
-			spin_lock_nested(ptl, SINGLE_DEPTH_NESTING);
-			dmem_scan_ptes(s, cval, cpte, ival, ipte, end);
-			pte_unmap_unlock(ipte, ptl);
-		}
-		done = ipte;
-	}
-	if (ipmd && !pmd_same(ival, pmdp_get_lockless(ipmd))) {
-		s->addr = addr;
-		s->nr = nr;
-		done = false;
-	}
-	return done;
-}
-
-/* Take the lock of the child's entries, whatever they are. */
-static bool dmem_scan_pmd(struct dmem_scan *s, pmd_t *cpmd, pmd_t *ipmd,
-			  unsigned long end)
-{
-	pmd_t cval = cpmd ? pmdp_get_lockless(cpmd) : __pmd(0);
-	spinlock_t *ptl;	/* of the child's entries */
-	bool done = false;
-	pte_t *cpte;
-
-	if (pmd_none(cval))
-		return dmem_scan_locked(s, cval, NULL, ipmd, end);
-	if (dmem_is_table(cval)) {
-		cpte = pte_offset_map_lock(s->mm, cpmd, s->addr, &ptl);
-		if (cpte) {
-			done = dmem_scan_locked(s, cval, cpte, ipmd, end);
-			pte_unmap_unlock(cpte, ptl);
-		}
-	} else {
-		ptl = pmd_lock(s->mm, cpmd);
-		if (pmd_same(cval, *cpmd))
-			done = dmem_scan_locked(s, cval, NULL, ipmd, end);
-		spin_unlock(ptl);
-	}
-	return done;
-}
-
-/*
- * Find the next pages, at most DMEM_SCAN. Nothing is mapped outside of VMAs,
- * and where neither has a page table nothing differs: both are skipped.
- *
- * The image's mmap lock is not taken: no one but its owner knows it, and that
- * is whoever holds the reference; khugepaged and KSM never see it.
- */
-int dmem_scan(struct dmem_scan *s)
-{
-	unsigned long end, next, inext;
-	struct vm_area_struct *vma;
-	pmd_t *cpmd, *ipmd;
-
-	s->nr = 0;
-	if (mmap_read_lock_killable(s->mm))
-		return -EINTR;
-	while (s->addr < s->end && s->nr < DMEM_SCAN) {
-		vma = find_vma(s->mm, s->addr);
-		if (!vma || vma->vm_start >= s->end) {
-			s->addr = s->end;
-			break;
-		}
-		s->addr = max(s->addr, vma->vm_start);
-		end = min(s->end, vma->vm_end);
-		while (s->addr < end && s->nr < DMEM_SCAN) {
-			cpmd = dmem_pmd(s->mm, s->addr, end, &next);
-			ipmd = dmem_pmd(s->image, s->addr, end, &inext);
-			if (!cpmd && !ipmd)
-				s->addr = min(next, inext);
-			else if (!dmem_scan_pmd(s, cpmd, ipmd,
-						pmd_addr_end(s->addr, end)))
-				cpu_relax();
-			cond_resched();
-		}
-		if (fatal_signal_pending(current))
-			break;
-	}
-	mmap_read_unlock(s->mm);
-	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
 /*
@@ -442,21 +221,23 @@ static unsigned int dmem_look_changed(struct dmem_page *p)
 	return n;
 }
 
-/* Take the references that @p needs; @addr: the child's, @caller: its. */
+/* Take the references that @p needs; @base: the page's address in the caller. */
 static int dmem_look_page(struct dmem_merge *m, struct dmem_page *p,
-			  unsigned long found, unsigned long base)
+			  struct dmem_found *found, unsigned long base)
 {
-	unsigned long addr = found & PAGE_MASK;
+	unsigned long addr = found->addr & PAGE_MASK;
 	struct page *page;
 	unsigned int n;
 
-	if (!(found & DMEM_NO_PAGE)) {
+	p->src = found->page;
+	p->snap = found->snap;
+	if (!p->src && !(found->addr & DMEM_NO_PAGE)) {
 		page = dmem_get_page(m->child, addr, FOLL_FORCE);
 		if (IS_ERR(page))
 			return PTR_ERR(page);
 		p->src = page;
 	}
-	if (!(found & DMEM_NO_SNAP)) {
+	if (!p->snap && !(found->addr & DMEM_NO_SNAP)) {
 		page = dmem_get_page(m->image->mm, addr, FOLL_FORCE);
 		if (IS_ERR(page))
 			return PTR_ERR(page);
@@ -465,6 +246,8 @@ static int dmem_look_page(struct dmem_merge *m, struct dmem_page *p,
 	n = dmem_look_changed(p);
 	if (n == p->to)
 		return 0;
+	/* What lies before it in its granule belongs to it. */
+	p->from = max(p->from, round_down(n, p->rules.granule));
 	page = dmem_pin_page(m->caller, base, 0);
 	if (IS_ERR(page)) {
 		m->where = base + n;
@@ -493,7 +276,7 @@ int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
 		    unsigned long child, unsigned long len, u32 flags)
 {
 	struct dmem_scan s = { .mm = m->child, .image = m->image->mm,
-			       .addr = child & PAGE_MASK,
+			       .take = true, .addr = child & PAGE_MASK,
 			       .end = PAGE_ALIGN(child + len) };
 	struct dmem_rules rules = dmem_merge_rules(flags);
 	unsigned long end = child + len;
@@ -504,20 +287,25 @@ int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
 	while (s.addr < s.end && !ret) {
 		ret = dmem_scan(&s);
 		for (i = 0; i < s.nr && !ret; i++) {
-			unsigned long addr = s.found[i] & PAGE_MASK;
+			unsigned long addr = s.found[i].addr & PAGE_MASK;
 			struct dmem_page *p = dmem_batch_slot(&m->batches);
 
-			if (!p)
-				return -ENOMEM;
+			if (!p) {
+				ret = -ENOMEM;
+				break;
+			}
 			*p = (struct dmem_page){ .merge = true, .rules = rules };
 			p->from = addr < child ? child - addr : 0;
 			p->to = min(end - addr, PAGE_SIZE);
-			ret = dmem_look_page(m, p, s.found[i],
+			ret = dmem_look_page(m, p, &s.found[i],
 					     addr - child + caller);
 			if (!ret && !p->dst)	/* unchanged after all */
 				dmem_batch_unslot(&m->batches);
 			cond_resched();
 		}
+		/* What no batch has taken over. */
+		for (; i < s.nr; i++)
+			dmem_found_put(&s.found[i]);
 	}
 	if (ret != -EINTR && test_bit(MMF_UNSTABLE, &m->child->flags))
 		ret = -EOWNERDEAD;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Memory operations on another task's address space: what COPY (dmem.c), ZERO
- * and PERM (dmem_map.c), writing bytes (dmem_bytes.c), and snapshots and MERGE
+ * Memory operations on another task's address space: what COPY (dmem.c), sharing
+ * pages (dmem_share.c), looking for pages that differ (dmem_scan.c), ZERO and
+ * PERM (dmem_map.c), writing bytes (dmem_bytes.c), and snapshots and MERGE
  * (dmem_image.c) share.
  */
 #ifndef _MM_DMEM_INTERNAL_H
@@ -60,6 +61,8 @@ int dmem_look_bytes(struct list_head *batches, struct dmem_copy *c,
  */
 
 int dmem_unmap(struct mm_struct *mm, unsigned long start, unsigned long end);
+void dmem_zap(struct vm_area_struct *vma, unsigned long start,
+	      unsigned long end);
 void dmem_forget(struct mm_struct *mm, unsigned long start, unsigned long end);
 vm_flags_t dmem_anon_flags(unsigned int prot, bool noreserve);
 unsigned int dmem_vma_prot(const struct vm_area_struct *vma);
@@ -89,9 +92,33 @@ int dmem_may_map_at(unsigned long addr);
 int dmem_may_replace(struct mm_struct *mm, unsigned long start,
 		     unsigned long end, unsigned long *where);
 void dmem_unlock(struct mm_struct *mm);
-int dmem_fork_vma(struct mm_struct *mm, struct vm_area_struct *svma,
-		  unsigned long start, unsigned long end, bool wipe,
-		  struct vm_area_struct **vma);
+
+/**
+ * struct dmem_share - pages shared copy-on-write
+ * @dst: with this address space
+ * @src: of this one
+ * @whole: shared memory becomes zeros, and what is left out is unmapped
+ * @snap: a snapshot: what fork wipes stays
+ * @where: out: how far it has come
+ * @changed: out: something of @dst has been replaced
+ * @protected: out: entries of @src are read-only now
+ */
+struct dmem_share {
+	struct mm_struct *dst;
+	struct mm_struct *src;
+	bool whole;
+	bool snap;
+	unsigned long where;
+	bool changed;
+	bool protected;
+};
+
+bool dmem_shared(const struct vm_area_struct *vma);
+vm_flags_t dmem_child_flags(const struct vm_area_struct *vma);
+unsigned long dmem_unbroken(struct vm_area_struct *vma, unsigned long addr,
+			    unsigned long end, bool holes);
+int dmem_share_range(struct dmem_share *s, unsigned long start,
+		     unsigned long end);
 
 /* No page: zeros. */
 static inline void *dmem_map(struct page *page)
@@ -104,19 +131,53 @@ static inline void *dmem_map(struct page *page)
  * or, without one, which are there.
  */
 
-#define DMEM_SCAN	64
+#define DMEM_SCAN	32
 #define DMEM_NO_PAGE	1UL	/* the space has none there: zeros */
 #define DMEM_NO_SNAP	2UL	/* the snapshot has none */
+
+/* With references to its pages, as far as they were at hand and asked for. */
+struct dmem_found {
+	unsigned long addr;		/* of the page | DMEM_NO_* */
+	struct page *page;
+	struct page *snap;
+};
 
 struct dmem_scan {
 	struct mm_struct *mm;
 	struct mm_struct *image;
+	bool take;			/* references: only of a space's pages */
 	unsigned long addr;		/* where to go on */
 	unsigned long end;
 	unsigned int nr;
-	unsigned long found[DMEM_SCAN];	/* page address | DMEM_NO_* */
+	struct dmem_found found[DMEM_SCAN];
 };
 
 int dmem_scan(struct dmem_scan *s);
+
+static inline void dmem_found_put(struct dmem_found *found)
+{
+	if (found->page)
+		put_page(found->page);
+	if (found->snap)
+		put_page(found->snap);
+}
+
+/**
+ * struct dmem_diff - pages of two address spaces that are not the same
+ * @a: the one, with its mmap lock held for write
+ * @b: the other, likewise; NULL: all pages of @a
+ * @addr: where to go on
+ * @end: behind the last page to look at
+ * @from: out: pages from here to @addr differ
+ */
+struct dmem_diff {
+	struct mm_struct *a;
+	struct mm_struct *b;
+	unsigned long addr;
+	unsigned long end;
+	unsigned long from;
+};
+
+bool dmem_next_diff(struct dmem_diff *d);
 
 #endif /* _MM_DMEM_INTERNAL_H */

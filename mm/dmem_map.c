@@ -10,6 +10,7 @@
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/mmu_notifier.h>
 #include <linux/pkeys.h>
 #include <linux/sched/signal.h>
 #include <linux/security.h>
@@ -38,6 +39,26 @@ int dmem_unmap(struct mm_struct *mm, unsigned long start,
 	if (start >= end)
 		return 0;
 	return do_vmi_munmap(&vmi, mm, start, end - start, NULL, false);
+}
+
+/* Zeros in a mapping that stays, of which little may have been used. */
+void dmem_zap(struct vm_area_struct *vma, unsigned long start,
+	      unsigned long end)
+{
+	struct dmem_diff d = { .a = vma->vm_mm, .addr = start, .end = end };
+	struct mmu_notifier_range range;
+	struct mmu_gather tlb;
+
+	vma_start_write(vma);
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, vma->vm_mm, start,
+				end);
+	tlb_gather_mmu(&tlb, vma->vm_mm);
+	update_hiwater_rss(vma->vm_mm);
+	mmu_notifier_invalidate_range_start(&range);
+	while (dmem_next_diff(&d))
+		unmap_page_range(&tlb, vma, d.from, d.addr, NULL);
+	mmu_notifier_invalidate_range_end(&range);
+	tlb_finish_mmu(&tlb);
 }
 
 /* When even unmapping finds no memory: let nothing be seen of the pages. */
@@ -232,7 +253,7 @@ int dmem_map_zeros(struct mm_struct *mm, unsigned long start,
 	int ret;
 
 	if (vma && vma_is_anonymous(vma) && dmem_same_flags(vma, flags)) {
-		zap_page_range_single(vma, start, end - start, NULL);
+		dmem_zap(vma, start, end);
 		return 0;
 	}
 	ret = dmem_charge(mm, flags, start, end);

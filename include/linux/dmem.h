@@ -52,7 +52,7 @@ bool dmem_accessible(struct mm_struct *mm, unsigned long addr,
 
 int dmem_check_code(struct mm_struct *mm, unsigned long *where);
 
-struct dmem_image *dmem_snap(struct mm_struct *mm);
+struct dmem_image *dmem_snap(struct mm_struct *mm, struct dmem_image *image);
 struct dmem_image *dmem_image_get(struct dmem_image *image);
 void dmem_image_put(struct dmem_image *image);
 struct mm_struct *dmem_image_mm(struct dmem_image *image);

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Whole pages shared copy-on-write between two address spaces, as fork shares
+ * them: of a caller with its child for COPY, of a space with its snapshot for
+ * SNAP.
+ *
+ * A destination that has such a copy from before is brought up to date: only
+ * the pages that are no longer the same (dmem_scan.c) are unmapped and shared
+ * anew, so the cost of another COPY or SNAP goes with what has changed, but for
+ * the look at each entry.
+ *
+ * Locks: both mmap locks are held for write, the source's was taken first.
+ */
+
+#include <linux/deterministic.h>
+#include <linux/dmem.h>
+#include <linux/mempolicy.h>
+#include <linux/mm.h>
+#include <linux/mm_inline.h>
+#include <linux/mmu_notifier.h>
+#include <linux/pagewalk.h>
+#include <linux/rmap.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/swap.h>
+#include <linux/swapops.h>
+
+#include <asm/tlb.h>
+
+#include "dmem_internal.h"
+#include "internal.h"
+#include "vma.h"
+
+bool dmem_shared(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & (VM_SHARED | VM_MAYSHARE);
+}
+
+/* What a space's copy of a private VMA looks like. */
+vm_flags_t dmem_child_flags(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & ~(VM_LOCKED_MASK | VM_MERGEABLE | VM_GROWSDOWN |
+				 VM_SEALED | VM_SOFTDIRTY | VM_DONTEXPAND);
+}
+
+static bool dmem_unbroken_pte(struct vm_area_struct *vma, unsigned long addr,
+			      pte_t pte, bool holes)
+{
+	struct page *page;
+
+	if (pte_none(pte))
+		return holes;
+	if (!pte_present(pte)) {
+		swp_entry_t entry = pte_to_swp_entry(pte);
+
+		/* Its folio is locked, and the entry stays while it is. */
+		return is_migration_entry(entry) &&
+		       !folio_test_anon(pfn_swap_entry_folio(entry));
+	}
+	page = vm_normal_page(vma, addr, pte);
+	return !page || !PageAnon(page);
+}
+
+/*
+ * The first page of a VMA that still is the page cache's (or, with holes,
+ * would come from there); end if there is none. mmap lock held.
+ */
+unsigned long dmem_unbroken(struct vm_area_struct *vma,
+			    unsigned long addr, unsigned long end, bool holes)
+{
+	unsigned long next;
+
+	for (; addr < end; addr = next) {
+		pmd_t *pmd = mm_find_pmd(vma->vm_mm, addr);
+		spinlock_t *ptl;	/* of the table that maps addr */
+		pte_t *first, *pte;
+
+		cond_resched();
+		next = pmd_addr_end(addr, end);
+		first = pmd ? pte_offset_map_lock(vma->vm_mm, pmd, addr, &ptl) :
+			      NULL;
+		if (!first) {	/* no table: nothing, or a huge page */
+			if (holes)
+				return addr;
+			continue;
+		}
+		for (pte = first; addr < next; pte++, addr += PAGE_SIZE)
+			if (dmem_unbroken_pte(vma, addr, ptep_get(pte), holes))
+				break;
+		pte_unmap_unlock(first, ptl);
+		if (addr < next)
+			return addr;
+	}
+	return end;
+}
+
+/*
+ * May pages of svma be mapped into dvma, which is there already? Only if the
+ * rmap of those pages then finds dvma: it must hold every anon_vma of svma's
+ * (it descends from it), and the indices must agree.
+ */
+static bool dmem_descends(struct vm_area_struct *dvma,
+			  struct vm_area_struct *svma, unsigned long addr)
+{
+	struct anon_vma_chain *s, *d;
+
+	if (!vma_is_anonymous(dvma) ||
+	    !dmem_same_flags(dvma, dmem_child_flags(svma)))
+		return false;
+	if (!svma->anon_vma)	/* no page to map */
+		return vma_is_anonymous(svma);
+	if (!dvma->anon_vma || dvma->vm_pgoff < svma->vm_pgoff ||
+	    linear_page_index(dvma, addr) != linear_page_index(svma, addr))
+		return false;
+	list_for_each_entry(s, &svma->anon_vma_chain, same_vma) {
+		bool found = false;
+
+		list_for_each_entry(d, &dvma->anon_vma_chain, same_vma)
+			found |= d->anon_vma == s->anon_vma;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A VMA of mm, as fork would make it, for a part of svma, where nothing is
+ * mapped; both locks held. With wipe nothing will be copied into it.
+ */
+static struct vm_area_struct *dmem_fork_charged(struct mm_struct *mm,
+						struct vm_area_struct *svma,
+						unsigned long start,
+						unsigned long end, bool wipe)
+{
+	vm_flags_t flags = dmem_child_flags(svma);
+	struct vm_area_struct *vma = vm_area_dup(svma);
+
+	if (!vma)
+		goto uncharge;
+	vma->vm_mm = mm;
+	vma_set_range(vma, start, end, vma_pgoff_offset(svma, start));
+	vma_set_anonymous(vma);
+	vma->vm_file = NULL;
+	vma->vm_private_data = NULL;
+	vma->vm_userfaultfd_ctx = NULL_VM_UFFD_CTX;
+	vm_flags_init(vma, flags);
+	vma->vm_page_prot = vm_get_page_prot(flags);
+	if (vma_dup_policy(svma, vma))
+		goto free;
+	if (wipe)
+		vma->anon_vma = NULL;
+	else if (anon_vma_fork(vma, svma))
+		goto policy;
+	if (vma_link(mm, vma))
+		goto anon;
+	vm_stat_account(mm, flags, (end - start) >> PAGE_SHIFT);
+	return vma;
+anon:
+	unlink_anon_vmas(vma);
+policy:
+	mpol_put(vma_policy(vma));
+free:
+	vm_area_free(vma);
+uncharge:
+	dmem_uncharge(flags, start, end);
+	return NULL;
+}
+
+/* The same, replacing what is mapped there. */
+static int dmem_fork_vma(struct mm_struct *mm, struct vm_area_struct *svma,
+			 unsigned long start, unsigned long end, bool wipe,
+			 struct vm_area_struct **vma)
+{
+	vm_flags_t flags = dmem_child_flags(svma);
+	int ret;
+
+	ret = dmem_charge(mm, flags, start, end);
+	if (ret)
+		return ret;
+	ret = dmem_unmap(mm, start, end);
+	if (ret) {
+		dmem_uncharge(flags, start, end);
+		return ret;
+	}
+	*vma = dmem_fork_charged(mm, svma, start, end, wipe);
+	return *vma ? 0 : DMEM_BROKEN;
+}
+
+/*
+ * Rmap must visit the source before its copy: a migration entry that is copied
+ * meanwhile would stay for ever. Equal indices are visited in the order of
+ * insertion, and the source may have been inserted again since (it grew).
+ */
+static void dmem_rmap_behind(struct vm_area_struct *vma)
+{
+	struct anon_vma_chain *avc;
+
+	if (!vma->anon_vma)
+		return;
+	anon_vma_lock_write(vma->anon_vma);
+	list_for_each_entry(avc, &vma->anon_vma_chain, same_vma) {
+		anon_vma_interval_tree_remove(avc, &avc->anon_vma->rb_root);
+		anon_vma_interval_tree_insert(avc, &avc->anon_vma->rb_root);
+	}
+	anon_vma_unlock_write(vma->anon_vma);
+}
+
+/*
+ * What the source gave back with MADV_FREE could be discarded at any time: the
+ * space would read the old bytes now and zeros later. Dirty, it is kept. An
+ * anonymous page is clean else only while it is in the swap cache.
+ */
+static void dmem_keep_pte(struct vm_area_struct *vma, unsigned long addr,
+			  pte_t pte)
+{
+	struct folio *folio;
+
+	if (!pte_present(pte) || pte_dirty(pte))
+		return;
+	folio = vm_normal_folio(vma, addr, pte);
+	if (folio && folio_test_anon(folio) && !folio_test_swapcache(folio))
+		folio_mark_dirty(folio);
+}
+
+static void dmem_keep_huge(struct vm_area_struct *vma, pmd_t *pmd)
+{
+	spinlock_t *ptl = pmd_trans_huge_lock(pmd, vma);	/* if it is huge */
+
+	if (ptl) {
+		if (pmd_present(*pmd) && !is_huge_zero_pmd(*pmd) &&
+		    folio_test_anon(pmd_folio(*pmd)))
+			folio_mark_dirty(pmd_folio(*pmd));
+		spin_unlock(ptl);
+	}
+}
+
+static int dmem_keep_table(pmd_t *pmd, unsigned long addr, unsigned long end,
+			   struct mm_walk *walk)
+{
+	spinlock_t *ptl;	/* of the table */
+	pte_t *pte, *first;
+
+	if (is_swap_pmd(*pmd) || pmd_trans_huge(*pmd)) {
+		dmem_keep_huge(walk->vma, pmd);
+		return 0;
+	}
+	first = pte_offset_map_lock(walk->mm, pmd, addr, &ptl);
+	if (first) {
+		for (pte = first; addr < end; pte++, addr += PAGE_SIZE)
+			dmem_keep_pte(walk->vma, addr, ptep_get(pte));
+		pte_unmap_unlock(first, ptl);
+	}
+	cond_resched();
+	return 0;
+}
+
+static const struct mm_walk_ops dmem_keep_ops = {
+	.pmd_entry	= dmem_keep_table,
+	.walk_lock	= PGWALK_WRLOCK_VERIFY,
+};
+
+/* Share the source's pages where the destination has none. */
+static int dmem_share_pages(struct dmem_share *s, struct vm_area_struct *dvma,
+			    struct vm_area_struct *svma, unsigned long start,
+			    unsigned long end)
+{
+	int ret;
+
+	s->protected = true;
+	ret = copy_page_subrange(dvma, svma, start, end);
+	if (ret)
+		return DMEM_BROKEN;
+	/* Spaces have no madvise. */
+	if (!det_mm_is_space(s->src))
+		walk_page_range(s->dst, start, end, &dmem_keep_ops, NULL);
+	/* Somebody has put page cache back since dmem_break_out(). */
+	if (!vma_is_anonymous(svma) &&
+	    dmem_unbroken(dvma, start, end, false) != end)
+		return -EAGAIN;
+	return 0;
+}
+
+/* The destination has a copy from before: bring it up to date. */
+static int dmem_share_again(struct dmem_share *s, struct vm_area_struct *dvma,
+			    struct vm_area_struct *svma, unsigned long start,
+			    unsigned long end)
+{
+	struct dmem_diff d = { .a = s->src, .b = s->dst, .addr = start,
+			       .end = end };
+	struct mmu_notifier_range range;
+	struct mmu_gather tlb;
+	bool first = true;
+	int ret = 0;
+
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, s->dst, start,
+				end);
+	tlb_gather_mmu(&tlb, s->dst);
+	update_hiwater_rss(s->dst);
+	mmu_notifier_invalidate_range_start(&range);
+	while (!ret && dmem_next_diff(&d)) {
+		if (first)
+			dmem_rmap_behind(dvma);
+		first = false;
+		unmap_page_range(&tlb, dvma, d.from, d.addr, NULL);
+		ret = dmem_share_pages(s, dvma, svma, d.from, d.addr);
+		if (fatal_signal_pending(current))
+			ret = -EINTR;
+	}
+	mmu_notifier_invalidate_range_end(&range);
+	tlb_finish_mmu(&tlb);
+	return ret;
+}
+
+/* One private VMA's part of the range. */
+static int dmem_share_vma(struct dmem_share *s, struct vm_area_struct *svma,
+			  unsigned long start, unsigned long end)
+{
+	struct vm_area_struct *dvma = dmem_cover(s->dst, start, end);
+	bool wipe = svma->vm_flags & VM_WIPEONFORK && !s->snap;
+	bool empty = !svma->anon_vma || wipe;	/* of pages */
+	int ret = 0;
+
+	vma_start_write(svma);
+	if (dvma && dmem_descends(dvma, svma, start)) {
+		vma_start_write(dvma);
+		if (empty)
+			dmem_zap(dvma, start, end);
+		else
+			ret = dmem_share_again(s, dvma, svma, start, end);
+	} else {
+		ret = dmem_fork_vma(s->dst, svma, start, end, wipe, &dvma);
+		if (!ret && !empty)
+			ret = dmem_share_pages(s, dvma, svma, start, end);
+	}
+	if (ret == -EAGAIN)
+		dmem_zap(dvma, start, end);
+	return ret;
+}
+
+/* What the destination is to have where the source has this VMA. */
+static int dmem_share_piece(struct dmem_share *s, struct vm_area_struct *svma,
+			    unsigned long start, unsigned long end)
+{
+	if (dmem_left_out(svma))
+		return s->whole ? dmem_unmap(s->dst, start, end) : -EAGAIN;
+	if (dmem_refused(svma))
+		return -EAGAIN;
+	if (!dmem_shared(svma))
+		return dmem_share_vma(s, svma, start, end);
+	if (s->whole)
+		return dmem_map_zeros(s->dst, start, end, dmem_vma_flags(svma));
+	return 0;
+}
+
+/**
+ * dmem_share_range - share all private pages of a range, at the same address
+ * @s: source and destination
+ * @start: first address
+ * @end: behind the last one
+ *
+ * Where the source has a hole there will be one. On return, whatever it is,
+ * @s->where is where it has come to, @s->changed tells whether anything of the
+ * destination may have been replaced, and @s->protected whether the source's
+ * TLB must be flushed before its lock is dropped.
+ *
+ * Context: both mmap locks held for write; may sleep.
+ * Return: 0; -EAGAIN: the source has changed since it was looked at; -ENOMEM,
+ * -ENOTRECOVERABLE: memory ran out, part of the destination is gone; -EINTR.
+ */
+int dmem_share_range(struct dmem_share *s, unsigned long start,
+		     unsigned long end)
+{
+	VMA_ITERATOR(vmi, s->src, start);
+	unsigned long next;
+	struct vm_area_struct *vma;
+	int ret = 0;
+
+	s->where = start;
+	for_each_vma_range(vmi, vma, end) {
+		next = max(start, vma->vm_start);
+		if (next > s->where)
+			ret = dmem_unmap(s->dst, s->where, next);
+		s->where = next;
+		next = min(end, vma->vm_end);
+		if (!ret)
+			ret = dmem_share_piece(s, vma, s->where, next);
+		if (ret)
+			break;
+		s->changed = true;
+		s->where = next;
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		cond_resched();
+	}
+	if (!ret)
+		ret = dmem_unmap(s->dst, s->where, end);
+	return ret;
+}
