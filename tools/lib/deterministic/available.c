@@ -11,8 +11,8 @@
 
 #include "internal.h"
 
-/* Child numbers of the library's own begin at 65,536. */
-#define NOBODY	1
+/* Not one of the library's own. */
+#define NOBODY	(DET_FIRST_CHILD - 1)
 
 /* What a small file holds, as a string; empty if it cannot be read. */
 static void read_all(const char *path, char *buf, size_t size)

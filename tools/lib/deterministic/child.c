@@ -19,10 +19,13 @@ struct det_kid *det_kid(unsigned int slot)
 	return table + slot;
 }
 
-/* Never the same for two children of one space. */
+/*
+ * The number of a slot's space: those from 1 << 16 on are ours. A space is kept for the
+ * next child of its slot, which gets by a copy only what has changed since.
+ */
 uint64_t det_child(unsigned int slot)
 {
-	return (det_kid(slot)->generation << 16) | slot;
+	return DET_FIRST_CHILD + slot;
 }
 
 /* Only the master is interrupted by signals. */
@@ -85,6 +88,7 @@ static void begin(void)
 	det_state.kids_end = 0;
 	det_state.kids_hint = 0;
 	det_state.next_ordinal = 0;
+	det_state.reserved = false;
 	det_begin_tls();
 	det_heap_begin(det_state.child.part);
 	det_output_begin();
@@ -115,6 +119,26 @@ static long call_fork(uint64_t child, const struct det_args *args, uintptr_t sta
 	return ret;
 }
 
+/*
+ * The block of its children is mapped here as well, and never used: so a space that is
+ * kept need not map it anew for each child.
+ */
+static void reserve_block(unsigned int level)
+{
+	if (det_state.reserved)
+		return;
+	det_state.reserved = true;
+	det_map_zeros(det_block(level, 0), DET_DATA_SIZE);
+	det_map_zeros(det_block(level, DET_STACK_AT), DET_STACK_SIZE);
+}
+
+static void end_space(unsigned int slot)
+{
+	struct det_args args = { .flags = DET_KILL };
+
+	det_child_put(slot, &args);
+}
+
 static int fork_child(unsigned int slot)
 {
 	unsigned int level = det_state.level + 1;
@@ -133,11 +157,19 @@ static int fork_child(unsigned int slot)
 		.nr_ops = DET_COUNT(op),
 		.op_size = sizeof(op[0]),
 	};
+	bool again = true;
 	long ret;
 
-	do
+	reserve_block(level);
+	do {
 		ret = call_fork(det_child(slot), &args, det_stack_end(level));
-	while (ret == -EINTR);
+		/* One that was kept, and that the machine has killed since. */
+		if (ret == -EOWNERDEAD && again) {
+			end_space(slot);
+			again = false;
+			ret = -EINTR;
+		}
+	} while (ret == -EINTR);
 	return ret < 0 ? -ret : 0;
 }
 
@@ -162,9 +194,7 @@ static void leave_slot(unsigned int slot)
 
 static void kill_child(unsigned int slot)
 {
-	struct det_args args = { .flags = DET_KILL };
-
-	det_child_put(slot, &args);
+	end_space(slot);
 	leave_slot(slot);
 }
 
@@ -186,7 +216,6 @@ int det_child_start(unsigned int *slot, void *(*start)(void *), void *arg,
 		return error;
 	det_standing_begin();
 	kid = det_kid(i);
-	kid->generation = det_state.next_ordinal + 1;
 	kid->part = det_malloc_cut(det_state.nr_kids,
 				   identity->team == DET_NO_TEAM ? 0 : identity->team);
 	kid->thread = thread;
@@ -297,8 +326,9 @@ int det_child_merge(unsigned int slot, unsigned int flags, struct det_result *re
 }
 
 /*
- * After its last merge: its output, its heap, and no more of it. When all have ended that
- * end together, det_malloc_settle() frees what they have freed of each other.
+ * After its last merge: its output, its heap, and no more of it but a space for the next.
+ * When all have ended that end together, det_malloc_settle() frees what they have freed of
+ * each other.
  */
 void det_child_end(unsigned int slot)
 {
@@ -310,7 +340,10 @@ void det_child_end(unsigned int slot)
 		det_malloc_adopt(&heap, det_block(det_state.level + 1, DET_EXTENTS_AT),
 				 det_block(det_state.level + 1, DET_QUEUE_AT),
 				 det_read_child);
-	kill_child(slot);
+	if (slot < DET_KEPT_CHILDREN)
+		leave_slot(slot);
+	else
+		kill_child(slot);
 }
 
 /* Without what it has done, but for its output if that is wanted. It has stopped. */

@@ -54,7 +54,10 @@ int det_available(void);
 
 /* Members: one at a time. */
 
-/* As child of dput() and dget() it is the number of the member's space. */
+/*
+ * As child of dput() and dget() it is the number of the member's space. Once the member is
+ * joined or discarded, a later one may have it.
+ */
 typedef uint64_t det_t;
 
 /*

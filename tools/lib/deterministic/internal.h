@@ -82,7 +82,6 @@ struct det_failure {
 struct det_kid {
 	bool in_use;
 	bool merged;			/* some of its work is here already */
-	uint64_t generation;
 	struct det_area part;		/* of the arena */
 	uintptr_t frame;		/* the caller's stack from here on is shared */
 	uintptr_t thread;		/* of the master's, which has made it */
@@ -130,6 +129,7 @@ struct det_state {
 	/* Children. */
 	unsigned int nr_kids;
 	unsigned int kids_end;		/* no slot in use from here on */
+	bool reserved;			/* the block of its children */
 	unsigned int kids_hint;		/* none is free before this one */
 	uint64_t next_ordinal;
 	uint64_t reading;		/* whom det_read_child() reads */
@@ -227,6 +227,9 @@ HIDDEN void det_begin_tls(void);
 /* Makes an area of the arena read as zeros, and gives its pages back. */
 HIDDEN void det_zero(struct det_area area);
 
+/* Zeros, mapped; it does not matter if there is no address space. */
+HIDDEN void det_map_zeros(uintptr_t start, size_t len);
+
 /*
  * Operations for all that is merged, into @op; how many, or a negative error. Of this
  * space's own stack everything from @frame on.
@@ -237,6 +240,10 @@ HIDDEN int det_merge_ops(struct det_op *op, unsigned int flags, uintptr_t frame)
 HIDDEN int det_copy_ops(struct det_op *op, uintptr_t frame);
 
 /* child.c: a space below this one, by its slot. */
+/* The numbers of its children's spaces, and how many spaces are kept for the next. */
+#define DET_FIRST_CHILD		65536UL
+#define DET_KEPT_CHILDREN	64
+
 HIDDEN struct det_kid *det_kid(unsigned int slot);
 HIDDEN uint64_t det_child(unsigned int slot);
 HIDDEN int det_child_start(unsigned int *slot, void *(*start)(void *arg), void *arg,

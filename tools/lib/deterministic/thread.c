@@ -28,9 +28,8 @@ int det_create(det_t *member, void *(*fn)(void *arg), void *arg)
 /* The slot of a member that is there. */
 static bool find(det_t member, unsigned int *slot)
 {
-	*slot = member & 0xffff;
-	return *slot < det_state.kids_end && det_kid(*slot)->in_use &&
-	       det_child(*slot) == member && member >> 16 != 0;
+	*slot = member - DET_FIRST_CHILD;
+	return member - DET_FIRST_CHILD < det_state.kids_end && det_kid(*slot)->in_use;
 }
 
 static int join(unsigned int slot, unsigned int flags, struct det_result *result,
