@@ -95,6 +95,9 @@ static long make_child(void)
 
 	ret = MAKE(CHILD, code_seven);
 	ret = ret ?: put_ops(CHILD, DET_SNAP, ops, 2, NULL);
+	/* What the next snapshot has to have anew. */
+	ret = ret ?: put_op(CHILD, 0, op_zero((uintptr_t)buf + 4 * BUF_SIZE, PAGE,
+					      PROT_RW), NULL);
 	return ret ?: poke(CHILD, (uintptr_t)buf + PAGE, "new", 3);
 }
 
@@ -211,6 +214,17 @@ static void check_child(struct __test_metadata *_metadata, bool runs)
 	EXPECT_EQ(0, kill_child(CHILD));
 }
 
+/* A snapshot that was to be taken again is the new one, or gone. */
+static void check_snapshot(struct __test_metadata *_metadata)
+{
+	struct det_status st;
+	long ret;
+
+	ASSERT_EQ(0, get_stop(CHILD, &st));
+	ret = st.reason == DET_BROKEN ? -ENODATA : 0;
+	EXPECT_EQ(ret, get_op(CHILD, 0, op_merge(buf, BUF_SIZE, 0), &st));
+}
+
 /* What a dget COPY would replace is there as before, as new, or not at all. */
 static void check_replaced(struct __test_metadata *_metadata, long ret)
 {
@@ -308,6 +322,8 @@ TEST_F(nomem, each_failure)
 		check_caller(_metadata, variant->merges, ret);
 		if (variant->call == do_get || variant->call == do_image)
 			check_replaced(_metadata, ret);
+		if (variant->call == do_snap && ret)
+			check_snapshot(_metadata);
 		check_child(_metadata, !(variant->replaces));
 		if (!injected)
 			break;
