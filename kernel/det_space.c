@@ -774,12 +774,14 @@ struct dmem_image *det_hold_image(struct det_space *sp)
  * @sp: the child
  * @image: the snapshot, whose reference it gets, or NULL
  *
- * Return: the snapshot before, with its reference, or NULL.
+ * Return: the snapshot before, with its reference, or NULL; @image, if the child
+ * has died.
  */
 struct dmem_image *det_swap_image(struct det_space *sp, struct dmem_image *image)
 {
 	spin_lock_irq(&sp->wq.lock);
-	swap(sp->image, image);
+	if (sp->state != DET_STATE_DEAD)
+		swap(sp->image, image);
 	spin_unlock_irq(&sp->wq.lock);
 	return image;
 }

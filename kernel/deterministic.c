@@ -596,23 +596,23 @@ static int det_step_ops(struct det_call *c)
  */
 static int det_step_snap(struct det_call *c)
 {
-	struct dmem_image *before, *image;
 	struct det_space *sp = c->sp;
+	struct dmem_image *image;
+	bool before;
+	int ret;
 
 	if (!(c->a.flags & DET_SNAP))
 		return 0;
-	before = det_swap_image(sp, NULL);
-	image = dmem_snap(c->mm, before);
-	if (IS_ERR(image)) {
-		if (before)
-			sp->broken = true;
-		dmem_image_put(before);
-		return PTR_ERR(image);
-	}
-	trace_det_snap(task_pid_nr(current), sp->number,
-		       dmem_image_pages(image));
+	image = det_swap_image(sp, NULL);
+	before = image;
+	ret = dmem_snap(c->mm, &image);
+	if (before && !image)
+		sp->broken = true;
+	if (!ret)
+		trace_det_snap(task_pid_nr(current), sp->number,
+			       dmem_image_pages(image));
 	dmem_image_put(det_swap_image(sp, image));
-	return 0;
+	return ret;
 }
 
 /*

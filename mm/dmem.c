@@ -149,7 +149,8 @@ static struct dmem_sum dmem_sum_source(struct dmem_copy *c, unsigned long start,
 static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 			     unsigned long end, bool whole)
 {
-	struct dmem_share s = { .dst = c->dst, .src = c->src, .whole = whole };
+	struct dmem_share s = { .dst = c->dst, .src = c->src, .whole = whole,
+				.where = start };
 	struct dmem_sum sum;
 	int ret;
 
@@ -158,9 +159,8 @@ static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 	mmap_write_lock_nested(c->dst, SINGLE_DEPTH_NESTING);
 	sum = dmem_sum_source(c, start, end, whole, false);
 	ret = dmem_room(c->dst, start, end, &sum);
-	if (ret)
-		goto unlock;
-	ret = dmem_share_range(&s, start, end);
+	if (!ret)
+		ret = dmem_share_range(&s, start, end);
 	c->where = s.where;
 	c->changed |= s.changed;
 	/* The source's entries are read-only now; its TLB must know. */
@@ -170,10 +170,24 @@ static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 		ret = DMEM_BROKEN;
 	if (ret && ret != -EAGAIN && ret != -ENOMEM)
 		dmem_forget(c->dst, start, end);
-unlock:
 	dmem_unlock(c->dst);
 	mmap_write_unlock(c->src);
 	return ret;
+}
+
+/*
+ * An attempt was given up, and the next has failed before it changed anything:
+ * threads of the source's have made memory of it that no space may have.
+ */
+static int dmem_give_up(struct dmem_copy *c, unsigned long start,
+			unsigned long end, int ret)
+{
+	if (!ret || ret == -EAGAIN || ret == DMEM_BROKEN || !c->changed)
+		return ret;
+	mmap_write_lock(c->dst);
+	dmem_forget(c->dst, start, end);
+	mmap_write_unlock(c->dst);
+	return ret == -EINTR ? ret : DMEM_BROKEN;
 }
 
 /*
@@ -396,6 +410,8 @@ int dmem_copy(struct dmem_copy *c)
 					      end - last, 0);
 		if (!ret)
 			ret = dmem_copy_pages(c, first, last);
+		else if (dmem_can_share(c))
+			ret = dmem_give_up(c, first, last, ret);
 		ret = dmem_unless_reaped(c->src, ret);
 		if (!ret)
 			dmem_batches_write(&batches);
@@ -438,7 +454,7 @@ static int dmem_fill_shared(struct dmem_copy *c)
 }
 
 /**
- * dmem_copy_whole - COPY all of an address space into an emptied one
+ * dmem_copy_whole - COPY all of an address space, in place of all of another
  * @c: source and destination; addresses and length do not matter
  *
  * Left out: vDSO, vvar, device and PFN mappings, VM_DONTCOPY, droppable
@@ -456,7 +472,7 @@ int dmem_copy_whole(struct dmem_copy *c)
 	do {
 		ret = dmem_copy_look(c, 0, TASK_SIZE, true, &batches);
 		if (ret)
-			return ret;
+			return dmem_give_up(c, 0, TASK_SIZE, ret);
 		if (!dmem_can_share(c))
 			return dmem_fresh_unlocked(c, 0, TASK_SIZE);
 		ret = dmem_share_locked(c, 0, TASK_SIZE, true);
@@ -471,5 +487,5 @@ int dmem_copy_whole(struct dmem_copy *c)
 		}
 		c->pages = get_mm_rss(c->dst);
 	}
-	return ret;
+	return ret == -EAGAIN ? -EINTR : ret;
 }

@@ -60,44 +60,69 @@ static struct dmem_image *dmem_image_alloc(void)
 	return image;
 }
 
-/**
- * dmem_snap - take a snapshot of a stopped space's memory
- * @mm: the space's
- * @image: the snapshot before, which becomes the new one, or NULL
- *
- * The caller holds the one reference to @image that is used meanwhile.
- *
- * Return: the image, with one reference, @image's if there was one, or an
- * ERR_PTR: -ENOMEM, -EINTR. Then @image is neither the one nor the other any
- * more; the reference stays the caller's.
- */
-struct dmem_image *dmem_snap(struct mm_struct *mm, struct dmem_image *image)
+/* Do the limits allow it? Both locks are held. */
+static int dmem_snap_room(struct mm_struct *mm, struct mm_struct *to)
 {
-	struct dmem_image *to = image ?: dmem_image_alloc();
-	struct dmem_share s = { .src = mm, .whole = true, .snap = true };
-	int ret;
+	VMA_ITERATOR(vmi, mm, 0);
+	struct vm_area_struct *vma;
+	struct dmem_sum sum = {};
 
-	if (!to)
-		return ERR_PTR(-ENOMEM);
-	s.dst = to->mm;
-	ret = -EINTR;
-	if (mmap_write_lock_killable(mm))
-		goto put;
-	mmap_write_lock_nested(to->mm, SINGLE_DEPTH_NESTING);
-	ret = dmem_share_range(&s, 0, TASK_SIZE);
-	if (s.protected)
-		flush_tlb_mm(mm);
-	mmap_write_unlock(to->mm);
-	dmem_unlock(mm);
+	for_each_vma(vmi, vma)
+		dmem_sum_add(&sum, vma, dmem_child_flags(vma), 0, TASK_SIZE);
+	return dmem_room(to, 0, TASK_SIZE, &sum);
+}
+
+static int dmem_snap_locked(struct dmem_share *s)
+{
+	int ret = dmem_snap_room(s->src, s->dst);
+
 	if (!ret)
-		return to;
+		ret = dmem_share_range(s, 0, TASK_SIZE);
+	if (s->protected)
+		flush_tlb_mm(s->src);
 	/* Nothing is left out of a space, nor given back. */
 	if (ret == DMEM_BROKEN || WARN_ON_ONCE(ret == -EAGAIN))
 		ret = -ENOMEM;
-put:
-	if (!image)
+	if (!ret && test_bit(MMF_UNSTABLE, &s->src->flags))
+		ret = -EOWNERDEAD;
+	return ret;
+}
+
+/**
+ * dmem_snap - take a snapshot of a stopped space's memory
+ * @mm: the space's
+ * @image: the snapshot before, with the one reference that is used meanwhile, or
+ *	   NULL; becomes the new one
+ *
+ * Return: 0, -ENOMEM, -EINTR, or -EOWNERDEAD: the OOM reaper takes the memory.
+ * After an error @image is the snapshot before if that is whole, else NULL.
+ */
+int dmem_snap(struct mm_struct *mm, struct dmem_image **image)
+{
+	struct dmem_image *to = *image ?: dmem_image_alloc();
+	struct dmem_share s = { .src = mm, .whole = true, .snap = true,
+				.again = *image };
+	int ret;
+
+	if (!to)
+		return -ENOMEM;
+	if (!static_key_enabled(&dmem_snapped))
+		static_branch_enable(&dmem_snapped);
+	s.dst = to->mm;
+	if (mmap_write_lock_killable(mm)) {
+		ret = -EINTR;
+	} else {
+		mmap_write_lock_nested(to->mm, SINGLE_DEPTH_NESTING);
+		ret = dmem_snap_locked(&s);
+		mmap_write_unlock(to->mm);
+		dmem_unlock(mm);
+	}
+	if (ret && (s.changed || !*image)) {
 		dmem_image_put(to);
-	return ERR_PTR(ret);
+		to = NULL;
+	}
+	*image = to;
+	return ret;
 }
 
 /**

@@ -98,7 +98,8 @@ void dmem_unlock(struct mm_struct *mm);
  * @dst: with this address space
  * @src: of this one
  * @whole: shared memory becomes zeros, and what is left out is unmapped
- * @snap: a snapshot: what fork wipes stays
+ * @snap: @dst is a snapshot: what fork wipes stays
+ * @again: and was one of @src before: what is clean is not looked at
  * @where: out: how far it has come
  * @changed: out: something of @dst has been replaced
  * @protected: out: entries of @src are read-only now
@@ -108,6 +109,7 @@ struct dmem_share {
 	struct mm_struct *src;
 	bool whole;
 	bool snap;
+	bool again;
 	unsigned long where;
 	bool changed;
 	bool protected;
@@ -168,6 +170,8 @@ static inline void dmem_found_put(struct dmem_found *found)
  * @b: the other, likewise; NULL: all pages of @a
  * @addr: where to go on
  * @end: behind the last page to look at
+ * @skip: pass over what is clean in @a: @b is its snapshot
+ * @mark: mark what is found clean
  * @from: out: pages from here to @addr differ
  */
 struct dmem_diff {
@@ -175,9 +179,13 @@ struct dmem_diff {
 	struct mm_struct *b;
 	unsigned long addr;
 	unsigned long end;
+	bool skip;
+	bool mark;
 	unsigned long from;
 };
 
+void dmem_touch_range(struct mm_struct *mm, unsigned long start,
+		      unsigned long end);
 bool dmem_next_diff(struct dmem_diff *d);
 
 #endif /* _MM_DMEM_INTERNAL_H */

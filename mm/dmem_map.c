@@ -36,8 +36,9 @@ int dmem_unmap(struct mm_struct *mm, unsigned long start,
 {
 	VMA_ITERATOR(vmi, mm, start);
 
-	if (start >= end)
+	if (start >= end || !find_vma_intersection(mm, start, end))
 		return 0;
+	dmem_touch_range(mm, start, end);
 	return do_vmi_munmap(&vmi, mm, start, end - start, NULL, false);
 }
 
@@ -55,8 +56,10 @@ void dmem_zap(struct vm_area_struct *vma, unsigned long start,
 	tlb_gather_mmu(&tlb, vma->vm_mm);
 	update_hiwater_rss(vma->vm_mm);
 	mmu_notifier_invalidate_range_start(&range);
-	while (dmem_next_diff(&d))
+	while (dmem_next_diff(&d)) {
+		dmem_touch_range(vma->vm_mm, d.from, d.addr);
 		unmap_page_range(&tlb, vma, d.from, d.addr, NULL);
+	}
 	mmu_notifier_invalidate_range_end(&range);
 	tlb_finish_mmu(&tlb);
 }
@@ -105,9 +108,10 @@ vm_flags_t dmem_vma_flags(const struct vm_area_struct *vma)
 	return dmem_anon_flags(dmem_vma_prot(vma), false);
 }
 
+/* Of no concern to a space: it has no core file of the kernel's. */
 bool dmem_same_flags(const struct vm_area_struct *vma, vm_flags_t flags)
 {
-	return !((vma->vm_flags ^ flags) & ~VM_SOFTDIRTY);
+	return !((vma->vm_flags ^ flags) & ~(VM_SOFTDIRTY | VM_DONTDUMP));
 }
 
 /* The one VMA that covers the range, if one does. */

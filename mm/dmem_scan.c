@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Which pages of two address spaces are not the same: of a space and its
- * snapshot for MERGE, of a parent and its child for another COPY.
+ * snapshot for SNAP and MERGE, of a parent and its child for another COPY.
  *
  * A page that both map is shared copy-on-write, so whoever writes to it gets
  * another one: two entries that name one page stand for the same bytes. No byte
  * is looked at here, only entries.
+ *
+ * Nor is each entry. A page table of a space is clean if all its entries were
+ * equal to the snapshot's, and it has not been touched since: neither by a fault,
+ * of whatever kind, nor by an operation of its parent's. An equal entry cannot be
+ * written without a fault, as its page is not the space's alone. What the machine
+ * does to pages (swap, migration, compaction) does not change their bytes. So a
+ * clean table is passed over, and a table of tables in which all is clean.
  */
 
+#include <linux/dmem.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/swap.h>
@@ -17,7 +25,7 @@
 
 /* Two equal entries name one page, and so the same bytes. */
 struct dmem_entry {
-	enum { DMEM_NONE, DMEM_PFN, DMEM_SWAP, DMEM_MOVING } kind;
+	enum { DMEM_NONE, DMEM_PFN, DMEM_SWAP, DMEM_MOVING, DMEM_LOST } kind;
 	unsigned long val;
 };
 
@@ -39,6 +47,9 @@ static struct dmem_entry dmem_entry(pmd_t pmd, pte_t *pte, unsigned long addr)
 			return (struct dmem_entry){ DMEM_NONE };
 		if (pte_present(val))
 			return dmem_entry_pfn(pte_pfn(val));
+		/* Of pages that cannot be read each has its own. */
+		if (is_pte_marker(val))
+			return (struct dmem_entry){ DMEM_LOST };
 		return (struct dmem_entry){ DMEM_SWAP,
 					    pte_to_swp_entry(val).val };
 	}
@@ -54,7 +65,7 @@ static struct dmem_entry dmem_entry(pmd_t pmd, pte_t *pte, unsigned long addr)
 
 static bool dmem_entry_equal(struct dmem_entry a, struct dmem_entry b)
 {
-	return a.kind == b.kind && a.kind != DMEM_MOVING &&
+	return a.kind == b.kind && a.kind < DMEM_MOVING &&
 	       (a.kind == DMEM_NONE || a.val == b.val);
 }
 
@@ -74,8 +85,8 @@ static struct page *dmem_take(struct dmem_entry entry)
 }
 
 /*
- * How many of the next entries of two tables are equal as they are: the same page
- * or the same swap slot, or nothing. Most are, so this is the loop that counts.
+ * How many of the next entries of two tables are the same page, or nothing. Most
+ * are, so this is the loop that counts.
  */
 static unsigned long dmem_skip_equal(pte_t *a, pte_t *b, unsigned long nr)
 {
@@ -86,11 +97,113 @@ static unsigned long dmem_skip_equal(pte_t *a, pte_t *b, unsigned long nr)
 		pteval_t val = pte_val(ptep_get(a + i));
 		pteval_t diff = val ^ pte_val(ptep_get(b + i));
 
-		if (diff & name || (diff && !(val & _PAGE_PRESENT)))
+		if (diff & name || (!(val & _PAGE_PRESENT) && (val | diff)))
 			break;
 	}
 	return i;
 }
+
+static unsigned long dmem_skip_none(pte_t *pte, unsigned long nr)
+{
+	unsigned long i = 0;
+
+	while (i < nr && pte_none(ptep_get(pte + i)))
+		i++;
+	return i;
+}
+
+static bool dmem_is_table(pmd_t pmd)
+{
+	return pmd_present(pmd) && !pmd_leaf(pmd);
+}
+
+static bool dmem_same_huge(pmd_t a, pmd_t b)
+{
+	return pmd_present(a) && pmd_leaf(a) && pmd_present(b) && pmd_leaf(b) &&
+	       pmd_pfn(a) == pmd_pfn(b);
+}
+
+/*
+ * Clean tables. The mark is a flag that page tables have no other use for, and
+ * that a new page comes without.
+ */
+
+DEFINE_STATIC_KEY_FALSE(dmem_snapped);
+
+static unsigned long *dmem_marks(struct ptdesc *table)
+{
+	return &table->__page_flags;
+}
+
+static bool dmem_is_clean(struct ptdesc *table)
+{
+	return test_bit(PG_workingset, dmem_marks(table));
+}
+
+static void dmem_set_clean(struct ptdesc *table, bool clean)
+{
+	if (dmem_is_clean(table) == clean)
+		return;
+	if (clean)
+		set_bit(PG_workingset, dmem_marks(table));
+	else
+		clear_bit(PG_workingset, dmem_marks(table));
+}
+
+static struct ptdesc *dmem_ptdesc(pmd_t pmd)
+{
+	return page_ptdesc(pmd_page(pmd));
+}
+
+void __dmem_touch(pmd_t *pmd)
+{
+	pmd_t val = pmdp_get_lockless(pmd);
+
+	dmem_set_clean(virt_to_ptdesc(pmd), false);
+	if (dmem_is_table(val))
+		dmem_set_clean(dmem_ptdesc(val), false);
+}
+
+/* Is it, and may it be passed over? */
+static bool dmem_pass_over(struct ptdesc *table)
+{
+	return !IS_ENABLED(CONFIG_DETERMINISTIC_VERIFY) && dmem_is_clean(table);
+}
+
+/*
+ * Two entries of a table that is clean are not equal. They may be the same page
+ * in two states, one of which is on its way to swap or to another node.
+ */
+static void dmem_verify(pmd_t pmd, struct dmem_entry a, struct dmem_entry b)
+{
+	void *x, *y;
+
+	if (!IS_ENABLED(CONFIG_DETERMINISTIC_VERIFY) || !dmem_is_table(pmd) ||
+	    !dmem_is_clean(dmem_ptdesc(pmd)) || a.kind > DMEM_PFN ||
+	    b.kind > DMEM_PFN)
+		return;
+	x = dmem_map(a.kind == DMEM_PFN ? pfn_to_page(a.val) : NULL);
+	y = dmem_map(b.kind == DMEM_PFN ? pfn_to_page(b.val) : NULL);
+	WARN_ONCE(memcmp(x, y, PAGE_SIZE), "a clean page table has changed");
+	kunmap_local(y);
+	kunmap_local(x);
+}
+
+/*
+ * The walk: piece by piece, each what one entry of a PMD table maps at most.
+ */
+
+struct dmem_walk {
+	struct mm_struct *a;
+	struct mm_struct *b;		/* or NULL */
+	unsigned long addr;
+	unsigned long end;
+	bool skip;			/* what is clean in a */
+	bool mark;			/* what is found clean */
+	pmd_t *apmd;			/* out: or NULL */
+	pmd_t *bpmd;
+	unsigned long next;		/* out: behind the piece */
+};
 
 /*
  * Where the emptiness ends that begins at addr, in one table; a large part of an
@@ -107,29 +220,9 @@ static unsigned long dmem_skip_puds(pud_t *pud, unsigned long addr,
 	return min((addr & PUD_MASK) + i * PUD_SIZE, end);
 }
 
-static unsigned long dmem_skip_pmds(pmd_t *pmd, unsigned long addr,
-				    unsigned long end)
-{
-	unsigned long nr = DIV_ROUND_UP(end - (addr & PMD_MASK), PMD_SIZE);
-	unsigned long i = 1;
-
-	while (i < nr && pmd_none(pmdp_get_lockless(pmd + i)))
-		i++;
-	return min((addr & PMD_MASK) + i * PMD_SIZE, end);
-}
-
-static unsigned long dmem_skip_none(pte_t *pte, unsigned long nr)
-{
-	unsigned long i = 0;
-
-	while (i < nr && pte_none(ptep_get(pte + i)))
-		i++;
-	return i;
-}
-
 /*
- * The PMD entry that maps addr, or NULL where there is no table for it; then
- * *next is where the emptiness ends, or a table.
+ * The entry for addr in a PMD table, or NULL where there is no table; then *next
+ * is where the emptiness ends.
  */
 static pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr,
 		       unsigned long end, unsigned long *next)
@@ -137,7 +230,6 @@ static pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr,
 	pgd_t *pgd;
 	p4d_t *p4d;
 	pud_t *pud;
-	pmd_t *pmd;
 
 	*next = end;
 	if (!mm)
@@ -155,19 +247,85 @@ static pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr,
 		*next = dmem_skip_puds(pud, addr, *next);
 		return NULL;
 	}
-	if (pud_none_or_clear_bad(pud))
-		return NULL;
-	*next = pud_addr_end(addr, *next);
-	pmd = pmd_offset(pud, addr);
-	if (!pmd_none(pmdp_get_lockless(pmd)))
-		return pmd;
-	*next = dmem_skip_pmds(pmd, addr, *next);
-	return NULL;
+	return pud_none_or_clear_bad(pud) ? NULL : pmd_offset(pud, addr);
 }
 
-static bool dmem_is_table(pmd_t pmd)
+/* Is there anything to look at in what a pair of entries maps? */
+static bool dmem_is_piece(const struct dmem_walk *w, pmd_t a, pmd_t b)
 {
-	return pmd_present(pmd) && !pmd_leaf(pmd);
+	if (pmd_none(a) && pmd_none(b))
+		return false;
+	return !w->skip || !dmem_is_table(a) || !dmem_pass_over(dmem_ptdesc(a));
+}
+
+/* The next piece in what a pair of PMD tables maps, up to end. */
+static bool dmem_next_in_table(struct dmem_walk *w, unsigned long end)
+{
+	unsigned long nr = DIV_ROUND_UP(end - (w->addr & PMD_MASK), PMD_SIZE), i;
+	struct ptdesc *table = w->apmd ? virt_to_ptdesc(w->apmd) : NULL;
+	bool whole = !((w->addr | end) & ~PUD_MASK);
+	pmd_t a = __pmd(0), b = __pmd(0);
+
+	if (w->skip && table && dmem_pass_over(table)) {
+		w->addr = end;
+		return false;
+	}
+	for (i = 0; i < nr; i++) {
+		if (w->apmd)
+			a = pmdp_get_lockless(w->apmd + i);
+		if (w->bpmd)
+			b = pmdp_get_lockless(w->bpmd + i);
+		if ((pmd_val(a) | pmd_val(b)) && dmem_is_piece(w, a, b))
+			break;
+	}
+	if (i)
+		w->addr = min((w->addr & PMD_MASK) + i * PMD_SIZE, end);
+	if (i < nr) {
+		w->apmd += w->apmd ? i : 0;
+		w->bpmd += w->bpmd ? i : 0;
+		w->next = pmd_addr_end(w->addr, end);
+		return true;
+	}
+	if (whole && w->mark && table)
+		dmem_set_clean(table, true);
+	return false;
+}
+
+/*
+ * The next piece from w->addr on; false at the end. Whoever has looked at it goes
+ * on at w->next.
+ */
+static bool dmem_next_piece(struct dmem_walk *w)
+{
+	unsigned long anext, bnext;
+
+	while (w->addr < w->end) {
+		w->apmd = dmem_pmd(w->a, w->addr, w->end, &anext);
+		w->bpmd = dmem_pmd(w->b, w->addr, w->end, &bnext);
+		if (!w->apmd && !w->bpmd)
+			w->addr = min(anext, bnext);
+		else if (dmem_next_in_table(w, pud_addr_end(w->addr, w->end)))
+			return true;
+		cond_resched();
+	}
+	return false;
+}
+
+/**
+ * dmem_touch_range - an operation changes what a range maps
+ * @mm: whose; the mmap lock is held
+ * @start: first address
+ * @end: behind the last one
+ */
+void dmem_touch_range(struct mm_struct *mm, unsigned long start,
+		      unsigned long end)
+{
+	struct dmem_walk w = { .a = mm, .addr = start, .end = end };
+
+	if (!static_branch_unlikely(&dmem_snapped))
+		return;
+	for (; dmem_next_piece(&w); w.addr = w.next)
+		__dmem_touch(w.apmd);
 }
 
 /* Compare entries one by one, up to end; a huge page has no PTEs. */
@@ -194,6 +352,7 @@ static void dmem_scan_ptes(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
 		o = dmem_entry(ival, ipte ? ipte + i : NULL, addr);
 		if (dmem_entry_equal(c, o))
 			continue;
+		dmem_verify(cval, c, o);
 		s->found[s->nr++] = (struct dmem_found){
 			.addr = addr |
 				(c.kind == DMEM_NONE ? DMEM_NO_PAGE : 0) |
@@ -203,12 +362,6 @@ static void dmem_scan_ptes(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
 		};
 	}
 	s->addr = addr;
-}
-
-static bool dmem_same_huge(pmd_t a, pmd_t b)
-{
-	return pmd_present(a) && pmd_leaf(a) && pmd_present(b) && pmd_leaf(b) &&
-	       pmd_pfn(a) == pmd_pfn(b);
 }
 
 /*
@@ -285,9 +438,8 @@ static bool dmem_scan_pmd(struct dmem_scan *s, pmd_t *cpmd, pmd_t *ipmd,
  */
 int dmem_scan(struct dmem_scan *s)
 {
-	unsigned long end, next, inext;
+	struct dmem_walk w = { .a = s->mm, .b = s->image, .skip = s->image };
 	struct vm_area_struct *vma;
-	pmd_t *cpmd, *ipmd;
 
 	s->nr = 0;
 	if (mmap_read_lock_killable(s->mm))
@@ -298,18 +450,16 @@ int dmem_scan(struct dmem_scan *s)
 			s->addr = s->end;
 			break;
 		}
-		s->addr = max(s->addr, vma->vm_start);
-		end = min(s->end, vma->vm_end);
-		while (s->addr < end && s->nr < DMEM_SCAN) {
-			cpmd = dmem_pmd(s->mm, s->addr, end, &next);
-			ipmd = dmem_pmd(s->image, s->addr, end, &inext);
-			if (!cpmd && !ipmd)
-				s->addr = min(next, inext);
-			else if (!dmem_scan_pmd(s, cpmd, ipmd,
-						pmd_addr_end(s->addr, end)))
+		w.addr = max(s->addr, vma->vm_start);
+		w.end = min(s->end, vma->vm_end);
+		while (s->nr < DMEM_SCAN && dmem_next_piece(&w)) {
+			s->addr = w.addr;
+			if (!dmem_scan_pmd(s, w.apmd, w.bpmd, w.next))
 				cpu_relax();
+			w.addr = s->addr;
 			cond_resched();
 		}
+		s->addr = w.addr;
 		if (fatal_signal_pending(current))
 			break;
 	}
@@ -322,16 +472,21 @@ int dmem_scan(struct dmem_scan *s)
  */
 
 /* One of two tables, or neither, is NULL: there is none. */
-static bool dmem_same_page(pte_t *a, pte_t *b, unsigned long i)
+static bool dmem_same_page(pmd_t pmd, pte_t *a, pte_t *b, unsigned long i)
 {
 	const pmd_t none = __pmd(0);
+	struct dmem_entry x = dmem_entry(none, a ? a + i : NULL, 0);
+	struct dmem_entry y = dmem_entry(none, b ? b + i : NULL, 0);
 
-	return dmem_entry_equal(dmem_entry(none, a ? a + i : NULL, 0),
-				dmem_entry(none, b ? b + i : NULL, 0));
+	if (dmem_entry_equal(x, y))
+		return true;
+	if (b)
+		dmem_verify(pmd, x, y);
+	return false;
 }
 
 /* The locks of both tables are held. */
-static bool dmem_diff_ptes(struct dmem_diff *d, pte_t *a, pte_t *b,
+static bool dmem_diff_ptes(struct dmem_diff *d, pmd_t pmd, pte_t *a, pte_t *b,
 			   unsigned long end)
 {
 	unsigned long nr = (end - d->addr) >> PAGE_SHIFT, i = 0;
@@ -341,21 +496,24 @@ static bool dmem_diff_ptes(struct dmem_diff *d, pte_t *a, pte_t *b,
 			i += dmem_skip_equal(a + i, b + i, nr - i);
 		else
 			i += dmem_skip_none((a ?: b) + i, nr - i);
-	} while (i < nr && dmem_same_page(a, b, i) && ++i < nr);
+	} while (i < nr && dmem_same_page(pmd, a, b, i) && ++i < nr);
 	d->from = d->addr + i * PAGE_SIZE;
-	while (i < nr && !dmem_same_page(a, b, i))
+	while (i < nr && !dmem_same_page(pmd, a, b, i))
 		i++;
 	d->addr += i * PAGE_SIZE;
 	return d->from < d->addr;
 }
 
-/* Either is a table or nothing. False also if that is no longer so. */
+/*
+ * Either is a table or nothing. False also if that is no longer so, and d->addr
+ * is where it was.
+ */
 static bool dmem_diff_tables(struct dmem_diff *d, pmd_t *apmd, pmd_t *bpmd,
 			     unsigned long end)
 {
-	pte_t *a = NULL, *b = NULL;
+	bool whole = !((d->addr | end) & ~PMD_MASK), found = false;
 	spinlock_t *aptl, *bptl;	/* of the two tables */
-	bool found = false;
+	pte_t *a = NULL, *b = NULL;
 
 	if (apmd) {
 		a = pte_offset_map_lock(d->a, apmd, d->addr, &aptl);
@@ -369,7 +527,9 @@ static bool dmem_diff_tables(struct dmem_diff *d, pmd_t *apmd, pmd_t *bpmd,
 		/* mmap locks: the table stays. */
 		spin_lock_nested(bptl, SINGLE_DEPTH_NESTING);
 	}
-	found = dmem_diff_ptes(d, a, b, end);
+	found = dmem_diff_ptes(d, apmd ? *apmd : __pmd(0), a, b, end);
+	if (!found && whole && d->mark && a)
+		dmem_set_clean(dmem_ptdesc(*apmd), true);
 	if (b)
 		pte_unmap_unlock(b, bptl);
 unlock:
@@ -378,24 +538,33 @@ unlock:
 	return found;
 }
 
-/* Up to 2 MiB. A huge page is the same one in both, or it differs as a whole. */
-static bool dmem_diff_pmd(struct dmem_diff *d, pmd_t *apmd, pmd_t *bpmd,
-			  unsigned long end)
+/* Do both map the same huge page? While one is locked it stays what it is. */
+static bool dmem_both_huge(struct mm_struct *mm, pmd_t *apmd, pmd_t *bpmd)
 {
-	pmd_t a = apmd ? pmdp_get_lockless(apmd) : __pmd(0);
-	pmd_t b = bpmd ? pmdp_get_lockless(bpmd) : __pmd(0);
+	spinlock_t *ptl;	/* of the first entry */
+	bool same;
 
-	if ((pmd_none(a) && pmd_none(b)) || dmem_same_huge(a, b)) {
-		d->addr = end;
+	if (!apmd || !bpmd)
 		return false;
-	}
+	ptl = pmd_lock(mm, apmd);
+	same = dmem_same_huge(*apmd, pmdp_get_lockless(bpmd));
+	spin_unlock(ptl);
+	return same;
+}
+
+/* A huge page is the same one in both, or it differs as a whole. */
+static bool dmem_diff_piece(struct dmem_diff *d, const struct dmem_walk *w)
+{
+	pmd_t a = w->apmd ? pmdp_get_lockless(w->apmd) : __pmd(0);
+	pmd_t b = w->bpmd ? pmdp_get_lockless(w->bpmd) : __pmd(0);
+
 	if ((pmd_none(a) || dmem_is_table(a)) &&
 	    (pmd_none(b) || dmem_is_table(b)))
-		return dmem_diff_tables(d, pmd_none(a) ? NULL : apmd,
-					pmd_none(b) ? NULL : bpmd, end);
+		return dmem_diff_tables(d, pmd_none(a) ? NULL : w->apmd,
+					pmd_none(b) ? NULL : w->bpmd, w->next);
 	d->from = d->addr;
-	d->addr = end;
-	return true;
+	d->addr = w->next;
+	return !dmem_both_huge(d->a, w->apmd, w->bpmd);
 }
 
 /**
@@ -410,17 +579,16 @@ static bool dmem_diff_pmd(struct dmem_diff *d, pmd_t *apmd, pmd_t *bpmd,
  */
 bool dmem_next_diff(struct dmem_diff *d)
 {
-	unsigned long anext, bnext;
-	pmd_t *a, *b;
+	struct dmem_walk w = { .a = d->a, .b = d->b, .addr = d->addr,
+			       .end = d->end, .skip = d->skip,
+			       .mark = d->mark };
 
-	while (d->addr < d->end) {
-		a = dmem_pmd(d->a, d->addr, d->end, &anext);
-		b = dmem_pmd(d->b, d->addr, d->end, &bnext);
-		cond_resched();
-		if (!a && !b)
-			d->addr = min(anext, bnext);
-		else if (dmem_diff_pmd(d, a, b, pmd_addr_end(d->addr, d->end)))
+	for (; dmem_next_piece(&w); w.addr = d->addr) {
+		d->addr = w.addr;
+		if (dmem_diff_piece(d, &w))
 			return true;
+		cond_resched();
 	}
+	d->addr = d->end;
 	return false;
 }

@@ -259,6 +259,20 @@ static const struct mm_walk_ops dmem_keep_ops = {
 	.walk_lock	= PGWALK_WRLOCK_VERIFY,
 };
 
+/* Is there a page of the file's that the range of a VMA lacks? */
+static bool dmem_hole(struct vm_area_struct *vma, unsigned long start,
+		      unsigned long end)
+{
+	pgoff_t size = DIV_ROUND_UP(i_size_read(file_inode(vma->vm_file)),
+				    PAGE_SIZE);
+	pgoff_t first = linear_page_index(vma, start);
+
+	if (first >= size)
+		return false;
+	end = min(end, start + ((size - first) << PAGE_SHIFT));
+	return dmem_unbroken(vma, start, end, true) != end;
+}
+
 /* Share the source's pages where the destination has none. */
 static int dmem_share_pages(struct dmem_share *s, struct vm_area_struct *dvma,
 			    struct vm_area_struct *svma, unsigned long start,
@@ -266,14 +280,18 @@ static int dmem_share_pages(struct dmem_share *s, struct vm_area_struct *dvma,
 {
 	int ret;
 
+	/* Somebody has given pages back since dmem_break_out(). */
+	if (!vma_is_anonymous(svma) && dmem_hole(svma, start, end))
+		return -EAGAIN;
 	s->protected = true;
 	ret = copy_page_subrange(dvma, svma, start, end);
+	dmem_touch_range(s->dst, start, end);
 	if (ret)
 		return DMEM_BROKEN;
 	/* Spaces have no madvise. */
 	if (!det_mm_is_space(s->src))
 		walk_page_range(s->dst, start, end, &dmem_keep_ops, NULL);
-	/* Somebody has put page cache back since dmem_break_out(). */
+	/* Or has put page cache back. */
 	if (!vma_is_anonymous(svma) &&
 	    dmem_unbroken(dvma, start, end, false) != end)
 		return -EAGAIN;
@@ -286,7 +304,7 @@ static int dmem_share_again(struct dmem_share *s, struct vm_area_struct *dvma,
 			    unsigned long end)
 {
 	struct dmem_diff d = { .a = s->src, .b = s->dst, .addr = start,
-			       .end = end };
+			       .end = end, .skip = s->again, .mark = s->snap };
 	struct mmu_notifier_range range;
 	struct mmu_gather tlb;
 	bool first = true;
@@ -332,8 +350,10 @@ static int dmem_share_vma(struct dmem_share *s, struct vm_area_struct *svma,
 		if (!ret && !empty)
 			ret = dmem_share_pages(s, dvma, svma, start, end);
 	}
-	if (ret == -EAGAIN)
+	if (ret == -EAGAIN) {
 		dmem_zap(dvma, start, end);
+		s->changed = true;
+	}
 	return ret;
 }
 
@@ -342,7 +362,7 @@ static int dmem_share_piece(struct dmem_share *s, struct vm_area_struct *svma,
 			    unsigned long start, unsigned long end)
 {
 	if (dmem_left_out(svma))
-		return s->whole ? dmem_unmap(s->dst, start, end) : -EAGAIN;
+		return s->whole ? 0 : -EAGAIN;
 	if (dmem_refused(svma))
 		return -EAGAIN;
 	if (!dmem_shared(svma))
@@ -350,6 +370,58 @@ static int dmem_share_piece(struct dmem_share *s, struct vm_area_struct *svma,
 	if (s->whole)
 		return dmem_map_zeros(s->dst, start, end, dmem_vma_flags(svma));
 	return 0;
+}
+
+static int dmem_drop(struct dmem_share *s, unsigned long start,
+		     unsigned long end)
+{
+	if (start >= end || !find_vma_intersection(s->dst, start, end))
+		return 0;
+	s->changed = true;
+	return dmem_unmap(s->dst, start, end);
+}
+
+/* Does what the destination has there stay, and is brought up to date? */
+static bool dmem_stays(struct dmem_share *s, struct vm_area_struct *svma,
+		       unsigned long start, unsigned long end)
+{
+	struct vm_area_struct *dvma = dmem_cover(s->dst, start, end);
+
+	if (dmem_shared(svma) && !s->whole)
+		return true;
+	if (!dvma || dmem_left_out(svma))
+		return false;
+	if (dmem_shared(svma))
+		return vma_is_anonymous(dvma) &&
+		       dmem_same_flags(dvma, dmem_vma_flags(svma));
+	return dmem_descends(dvma, svma, start);
+}
+
+/*
+ * Unmap all that does not stay, before anything is mapped: what is to go does not
+ * count against the limits of what is to come.
+ */
+static int dmem_make_room(struct dmem_share *s, unsigned long start,
+			  unsigned long end)
+{
+	VMA_ITERATOR(vmi, s->src, start);
+	unsigned long from, to;
+	struct vm_area_struct *vma;
+	int ret;
+
+	s->where = start;
+	for_each_vma_range(vmi, vma, end) {
+		from = max(start, vma->vm_start);
+		to = min(end, vma->vm_end);
+		ret = dmem_drop(s, s->where, from);
+		s->where = from;
+		if (!ret && !dmem_stays(s, vma, from, to))
+			ret = dmem_drop(s, from, to);
+		if (ret)
+			return ret;
+		s->where = to;
+	}
+	return dmem_drop(s, s->where, end);
 }
 
 /**
@@ -365,36 +437,29 @@ static int dmem_share_piece(struct dmem_share *s, struct vm_area_struct *svma,
  *
  * Context: both mmap locks held for write; may sleep.
  * Return: 0; -EAGAIN: the source has changed since it was looked at; -ENOMEM,
- * -ENOTRECOVERABLE: memory ran out, part of the destination is gone; -EINTR.
+ * -ENOTRECOVERABLE: memory ran out, part of the destination is gone if
+ * @s->changed; -EINTR.
  */
 int dmem_share_range(struct dmem_share *s, unsigned long start,
 		     unsigned long end)
 {
 	VMA_ITERATOR(vmi, s->src, start);
-	unsigned long next;
 	struct vm_area_struct *vma;
-	int ret = 0;
+	int ret = dmem_make_room(s, start, end);
 
-	s->where = start;
+	if (ret)
+		return ret;
 	for_each_vma_range(vmi, vma, end) {
-		next = max(start, vma->vm_start);
-		if (next > s->where)
-			ret = dmem_unmap(s->dst, s->where, next);
-		s->where = next;
-		next = min(end, vma->vm_end);
-		if (!ret)
-			ret = dmem_share_piece(s, vma, s->where, next);
+		s->where = max(start, vma->vm_start);
+		ret = dmem_share_piece(s, vma, s->where, min(end, vma->vm_end));
 		if (ret)
 			break;
 		s->changed = true;
-		s->where = next;
 		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
 			break;
 		}
 		cond_resched();
 	}
-	if (!ret)
-		ret = dmem_unmap(s->dst, s->where, end);
 	return ret;
 }

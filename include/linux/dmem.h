@@ -9,8 +9,11 @@
 #ifndef _LINUX_DMEM_H
 #define _LINUX_DMEM_H
 
+#include <linux/jump_label.h>
 #include <linux/list.h>
 #include <linux/mm_types.h>
+#include <linux/pgtable.h>
+#include <linux/sched/coredump.h>
 
 struct mm_struct;
 struct dmem_image;
@@ -52,7 +55,7 @@ bool dmem_accessible(struct mm_struct *mm, unsigned long addr,
 
 int dmem_check_code(struct mm_struct *mm, unsigned long *where);
 
-struct dmem_image *dmem_snap(struct mm_struct *mm, struct dmem_image *image);
+int dmem_snap(struct mm_struct *mm, struct dmem_image **image);
 struct dmem_image *dmem_image_get(struct dmem_image *image);
 void dmem_image_put(struct dmem_image *image);
 struct mm_struct *dmem_image_mm(struct dmem_image *image);
@@ -94,5 +97,29 @@ int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
 		    unsigned long child, unsigned long len, u32 flags);
 void dmem_merge_write(struct dmem_merge *m);
 void dmem_merge_end(struct dmem_merge *m);
+
+#ifdef CONFIG_DETERMINISTIC
+DECLARE_STATIC_KEY_FALSE(dmem_snapped);
+void __dmem_touch(pmd_t *pmd);
+
+/**
+ * dmem_touch - the entries that a PMD entry leads to may change
+ * @mm: whose; if it is not a space's nothing is noted
+ * @pmd: the entry
+ *
+ * Called before the bytes at an address can become others, or can be written
+ * without a fault; not for what happens to a page as such, wherever it is mapped.
+ *
+ * Context: mmap lock, or the lock of the VMA.
+ */
+static inline void dmem_touch(struct mm_struct *mm, pmd_t *pmd)
+{
+	if (static_branch_unlikely(&dmem_snapped) &&
+	    test_bit(MMF_DETERMINISTIC, &mm->flags))
+		__dmem_touch(pmd);
+}
+#else
+static inline void dmem_touch(struct mm_struct *mm, pmd_t *pmd) { }
+#endif
 
 #endif /* _LINUX_DMEM_H */
