@@ -88,7 +88,6 @@ static void begin(void)
 	det_state.kids_end = 0;
 	det_state.kids_hint = 0;
 	det_state.next_ordinal = 0;
-	det_state.reserved = false;
 	det_begin_tls();
 	det_heap_begin(det_state.child.part);
 	det_output_begin();
@@ -119,24 +118,29 @@ static long call_fork(uint64_t child, const struct det_args *args, uintptr_t sta
 	return ret;
 }
 
-/*
- * The block of its children is mapped here as well, and never used: so a space that is
- * kept need not map it anew for each child.
- */
-static void reserve_block(unsigned int level)
-{
-	if (det_state.reserved)
-		return;
-	det_state.reserved = true;
-	det_map_zeros(det_block(level, 0), DET_DATA_SIZE);
-	det_map_zeros(det_block(level, DET_STACK_AT), DET_STACK_SIZE);
-}
-
 static void end_space(unsigned int slot)
 {
 	struct det_args args = { .flags = DET_KILL };
 
 	det_child_put(slot, &args);
+}
+
+/*
+ * Spaces that are kept hold memory, and count as processes; and the machine may have
+ * killed one of them. Nobody but a master is told of such things.
+ */
+static bool may_help(long error)
+{
+	return error == -ENOMEM || error == -EAGAIN || error == -ENOSPC ||
+	       error == -EOWNERDEAD;
+}
+
+static void end_kept(unsigned int slot)
+{
+	for (unsigned int i = 0; i < det_options.keep; i++)
+		if (i != slot && !det_kid(i)->in_use)
+			end_space(i);
+	end_space(slot);
 }
 
 static int fork_child(unsigned int slot)
@@ -160,12 +164,10 @@ static int fork_child(unsigned int slot)
 	bool again = true;
 	long ret;
 
-	reserve_block(level);
 	do {
 		ret = call_fork(det_child(slot), &args, det_stack_end(level));
-		/* One that was kept, and that the machine has killed since. */
-		if (ret == -EOWNERDEAD && again) {
-			end_space(slot);
+		if (again && may_help(ret)) {
+			end_kept(slot);
 			again = false;
 			ret = -EINTR;
 		}
@@ -284,6 +286,7 @@ enum det_stop det_child_await(unsigned int slot, struct det_status *status,
 		return 0;
 	if (det_read_child(note, (uintptr_t)&det_state.note, sizeof(*note)))
 		return 0;
+	det_kid(slot)->has_spaces = note->has_spaces;
 	return status->value;
 }
 
@@ -340,7 +343,7 @@ void det_child_end(unsigned int slot)
 		det_malloc_adopt(&heap, det_block(det_state.level + 1, DET_EXTENTS_AT),
 				 det_block(det_state.level + 1, DET_QUEUE_AT),
 				 det_read_child);
-	if (slot < DET_KEPT_CHILDREN)
+	if (slot < det_options.keep && !det_kid(slot)->has_spaces)
 		leave_slot(slot);
 	else
 		kill_child(slot);

@@ -44,6 +44,7 @@ struct det_note {
 	enum det_stop stop;	/* the last one */
 	void *value;		/* what its function has returned */
 	const void *where;	/* the address that the stopping call returns to */
+	bool has_spaces;	/* it has called dput() itself */
 };
 
 /* Who a member is, for itself and for messages about it. */
@@ -82,6 +83,7 @@ struct det_failure {
 struct det_kid {
 	bool in_use;
 	bool merged;			/* some of its work is here already */
+	bool has_spaces;		/* of its own, that the library does not know */
 	struct det_area part;		/* of the arena */
 	uintptr_t frame;		/* the caller's stack from here on is shared */
 	uintptr_t thread;		/* of the master's, which has made it */
@@ -129,7 +131,6 @@ struct det_state {
 	/* Children. */
 	unsigned int nr_kids;
 	unsigned int kids_end;		/* no slot in use from here on */
-	bool reserved;			/* the block of its children */
 	unsigned int kids_hint;		/* none is free before this one */
 	uint64_t next_ordinal;
 	uint64_t reading;		/* whom det_read_child() reads */
@@ -163,6 +164,7 @@ enum det_backend { DET_SPACES, DET_THREADS, DET_SERIAL };
 struct det_options {
 	enum det_backend backend;
 	bool reexec;
+	unsigned int keep;	/* so many spaces are kept for the next members */
 	int exit_status;
 	char log_path[256];
 };
@@ -227,9 +229,6 @@ HIDDEN void det_begin_tls(void);
 /* Makes an area of the arena read as zeros, and gives its pages back. */
 HIDDEN void det_zero(struct det_area area);
 
-/* Zeros, mapped; it does not matter if there is no address space. */
-HIDDEN void det_map_zeros(uintptr_t start, size_t len);
-
 /*
  * Operations for all that is merged, into @op; how many, or a negative error. Of this
  * space's own stack everything from @frame on.
@@ -240,9 +239,10 @@ HIDDEN int det_merge_ops(struct det_op *op, unsigned int flags, uintptr_t frame)
 HIDDEN int det_copy_ops(struct det_op *op, uintptr_t frame);
 
 /* child.c: a space below this one, by its slot. */
-/* The numbers of its children's spaces, and how many spaces are kept for the next. */
+/* The numbers of its children's spaces. */
 #define DET_FIRST_CHILD		65536UL
-#define DET_KEPT_CHILDREN	64
+
+#define DET_KEPT_SPACES		64	/* spaces, unless DET_OPTIONS says otherwise */
 
 HIDDEN struct det_kid *det_kid(unsigned int slot);
 HIDDEN uint64_t det_child(unsigned int slot);

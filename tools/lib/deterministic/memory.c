@@ -277,37 +277,30 @@ int det_know_memory(uintptr_t thread)
 	return exclude_all(thread);
 }
 
-void det_map_zeros(uintptr_t start, size_t len)
+void det_zero(struct det_area area)
 {
 	struct det_op op = {
 		.op = DET_ZERO,
 		.flags = DET_ZERO_NORESERVE,
 		.prot = PROT_READ | PROT_WRITE,
-		.caller = start,
-		.child = start,
-		.len = len,
+		.caller = area.start,
+		.child = area.start,
+		.len = area.end - area.start,
 	};
 	struct det_args args = {
 		.ops = (uintptr_t)&op, .nr_ops = 1, .op_size = sizeof(op),
 	};
 	int error = errno;
 
-	dput(DET_SELF, &args, sizeof(args));
-	errno = error;
-}
-
-void det_zero(struct det_area area)
-{
-	size_t len = area.end - area.start;
-	int error = errno;
-
-	if (len == 0)
+	if (op.len == 0)
 		return;
-	if (det_state.level)
-		det_map_zeros(area.start, len);
-	/* Locked memory stays. */
-	else if (madvise((void *)area.start, len, MADV_DONTNEED) < 0)
-		memset((void *)area.start, 0, len);
+	if (det_state.level == 0) {
+		/* Locked memory stays. */
+		if (madvise((void *)area.start, op.len, MADV_DONTNEED) < 0)
+			memset((void *)area.start, 0, op.len);
+	} else {
+		dput(DET_SELF, &args, sizeof(args));
+	}
 	errno = error;
 }
 

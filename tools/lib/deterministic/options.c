@@ -14,7 +14,7 @@ static void wrong(const char *what, int len)
 {
 	fprintf(stderr, "libdet: DET_OPTIONS: %.*s: known are %s, %s\n", len, what,
 		"backend=spaces|threads|serial, exitcode=0..255",
-		"granule=1|2|4|8, log_path=FILE, reexec=0|1");
+		"granule=1|2|4|8, keep=0..65536, log_path=FILE, reexec=0|1");
 	_exit(DET_EXIT_STATUS);
 }
 
@@ -68,6 +68,8 @@ static void set_option(const char *option, size_t len)
 	} else if (is(option, value - 1, "granule")) {
 		if (det_on_conflict(DET_REPORT, number(option, len, value, 8)))
 			wrong(option, len);
+	} else if (is(option, value - 1, "keep")) {
+		det_options.keep = number(option, len, value, DET_MAX_CHILDREN);
 	} else if (is(option, value - 1, "reexec")) {
 		det_options.reexec = number(option, len, value, 1);
 	} else if (is(option, value - 1, "log_path") && value_len &&

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -13,6 +14,7 @@
 DET_PRIVATE struct det_state det_state;
 DET_PRIVATE struct det_options det_options = {
 	.reexec = true,
+	.keep = DET_KEPT_SPACES,
 	.exit_status = DET_EXIT_STATUS,
 };
 
@@ -40,6 +42,7 @@ static bool reserve(uintptr_t start, size_t len)
 void det_set_up_memory(void)
 {
 	size_t size = DET_ARENA_SIZE;
+	struct rlimit limit;
 	int error = errno;
 
 	if (!reserve(det_block(0, 0), DET_DATA_SIZE))
@@ -53,6 +56,9 @@ void det_set_up_memory(void)
 	/* A core file is written page by page, of nothing as well. */
 	madvise((void *)DET_ARENA, size, MADV_DONTDUMP);
 	madvise((void *)det_block(0, 0), DET_DATA_SIZE, MADV_DONTDUMP);
+	/* Each member has that much time to itself. */
+	if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+		det_options.keep = 0;
 	det_state.arena_size = size;
 	det_state.flags = DET_MERGE_GRANULE_1;
 	det_state.me.team = DET_NO_TEAM;

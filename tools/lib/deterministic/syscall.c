@@ -5,10 +5,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "det.h"
+#include "internal.h"
 
 long dput(uint64_t child, const struct det_args *args, size_t size)
 {
+	/* A member's own spaces end with its space, which is not kept then. */
+	if (child != DET_SELF && child - DET_FIRST_CHILD >= DET_MAX_CHILDREN)
+		det_state.note.has_spaces = true;
 	return syscall(__NR_dput, child, args, size);
 }
 
