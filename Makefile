@@ -10,8 +10,8 @@ SHELL := /bin/sh
 S := deterministic/scripts
 
 # What may be given on the command line, and of it what only counts there.
-VARIABLES := ACCEL CMD CPUS DEBUG DIR FILE FULL JOBS KSRC MD5 MD5_LENGTH MEM MINUTES RUNS SEED TEST YES
-LINE_ONLY := CMD DEBUG DIR FILE FULL MD5 MD5_LENGTH MINUTES RUNS SEED TEST
+VARIABLES := ACCEL CMD CPUS DEBUG DIR FILE FULL JOBS KSRC MD5 MD5_LENGTH MEM MINUTES PROFILE RUNS SEED TEST YES
+LINE_ONLY := CMD DEBUG DIR FILE FULL MD5 MD5_LENGTH MINUTES PROFILE RUNS SEED TEST
 
 given := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
 unknown := $(firstword $(filter-out $(VARIABLES) MAKEFLAGS,$(given)))

@@ -5,7 +5,8 @@
 # loaded machine) and in time (of which only ratios tell something). A
 # table that grows; build/bench has the figures, plots, and the thesis's tables
 # beside ours. "bench.sh --accept" makes the instructions the accepted ones;
-# "bench.sh --check" counts some of them again: TAP, and not 2 % worse.
+# "bench.sh --check" counts some of them again: TAP, and not 2 % worse. PROFILE=name
+# is for profile.sh.
 
 ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
@@ -350,8 +351,24 @@ check() {
 		END { exit failed }' "$ACCEPTED" -
 }
 
+# A profile has what the guest's clock has counted.
+check_profile() {
+	name=null_dget
+	if PROFILE=$name "$SCRIPTS/profile.sh" >"$B/log/bench-profile.log" 2>&1 &&
+		sed -n 's/.* by the log (\(.*\) %)$/\1/p' "$B/log/bench-profile.log" |
+		awk '{ good = $1 > -5 && $1 < 5 } END { exit !good }'; then
+		say "ok - the profile of $name"
+	else
+		tail -n 5 "$B/log/bench-profile.log"
+		say "not ok - the profile of $name"
+	fi
+}
+
 case ${1:-} in
 --accept) accept ;;
---check) check ;;
+--check)
+	check_profile
+	check
+	;;
 *) bench ;;
 esac

@@ -66,6 +66,7 @@ check_input() {
 	*[!0-9a-fA-F]*) die "MD5=$MD5: 32 hexadecimal digits are needed" ;;
 	*) [ "${#MD5}" -eq 32 ] || die "MD5=$MD5: 32 hexadecimal digits are needed" ;;
 	esac
+	[ -z "${PROFILE:-}" ] || "$SCRIPTS/profile.sh" --check
 	[ -z "${KSRC:-}" ] || "$SCRIPTS/source.sh" --check
 }
 
@@ -139,6 +140,7 @@ user)
 	;;
 bench)
 	guest
+	[ -z "${PROFILE:-}" ] || exec "$SCRIPTS/profile.sh"
 	exec "$SCRIPTS/bench.sh"
 	;;
 bench-accept)

@@ -36,6 +36,7 @@ For those who work on it:
   make cost             what other programs pay for the feature, in instructions
   make bench            what spaces cost, in instructions and time: a table, build/bench
        FULL=1           with the largest sizes
+       PROFILE=name     instead, where the instructions of one operation go, by function
   make bench-accept     its instructions become those that make test compares with
   make gdb              boot and wait for gdb
   make series           build/series: format-patch files for git am

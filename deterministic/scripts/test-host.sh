@@ -138,6 +138,7 @@ mistakes() {
 	refuse "MEM with letters in it" 'MEM=1.5G' m run MEM=1.5G
 	refuse "a FILE too large for MEM" 'too much for a guest of 1G' m run FILE="$W/large" MEM=1G
 	refuse "a mistyped part of the tests" 'TEST=survivl: no such part: did you mean survival' m test TEST=survivl
+	refuse "a mistyped operation" 'PROFILE=round_trp is no operation: did you mean round_trip' m bench PROFILE=round_trp
 	refuse "an MD5 that is none" 'MD5=xyz' m run MD5=xyz
 	refuse "make exec without CMD" 'CMD is missing' m exec
 	refuse "make one without TEST" 'TEST is missing' m one

@@ -3,7 +3,8 @@
  * What operations on spaces cost, and what a program would do instead: "det-bench
  * NAME" measures one, in a process that has done nothing else, and prints "name
  * nanoseconds text"; --list prints the names. Where the guest's clock counts
- * instructions (boot --accel icount) these are instructions, of user and kernel.
+ * instructions (boot --accel icount) these are instructions, of user and kernel;
+ * with --profile the host can log which.
  *
  * Each operation is timed alone, after some that are not; the median counts, so
  * that a timer's interrupt in between does not.
@@ -27,6 +28,7 @@
 #define HUGE		(2 * MIB)
 #define WARM_UP		3
 #define MAX_ROUNDS	101
+#define LOGGED_ROUNDS	9
 #define TEAM		4
 #define BARRIERS	16
 
@@ -48,15 +50,52 @@ static double now(void)
 	return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
+static const char *option_list, *option_profile;
+
+/*
+ * In a log of all that is executed these show where a series of rounds begins, and
+ * each of its rounds. They are called when the clock is not looked at.
+ */
+#define MARK(name)				\
+static __attribute__((noipa)) void name(void)	\
+{						\
+	asm volatile("");			\
+}
+
+MARK(series_begins)
+MARK(round_begins)
+MARK(round_ends)
+
+/* Once, when the setup is over: the host needs a moment to switch its log on. */
+static void await_log(void)
+{
+	static bool is_on;
+
+	if (!option_profile || is_on)
+		return;
+	printf("profile %p %p %p\n", (void *)series_begins, (void *)round_begins,
+	       (void *)round_ends);
+	fflush(stdout);
+	is_on = getchar() != EOF;
+	if (!is_on)
+		die("--profile waits for a line on its standard input, and that has ended");
+}
+
 static double median_of(void (*operation)(void), int rounds)
 {
 	double took[MAX_ROUNDS], began;
 
+	await_log();
+	series_begins();
 	for (int i = -WARM_UP; i < rounds; i++) {
+		if (i >= 0)
+			round_begins();
 		began = now();
 		operation();
-		if (i >= 0)
-			took[i] = now() - began;
+		if (i < 0)
+			continue;
+		took[i] = now() - began;
+		round_ends();
 	}
 	qsort(took, rounds, sizeof(*took), by_value);
 	return took[rounds / 2];
@@ -66,10 +105,25 @@ static void nothing(void)
 {
 }
 
+/* A log takes long, and the middle of a few is as good. */
+static int rounds_of(int rounds)
+{
+	return option_profile && rounds > LOGGED_ROUNDS ? LOGGED_ROUNDS : rounds;
+}
+
 /* Without what it costs to look at the clock. */
 static double cost_of(void (*operation)(void), int rounds)
 {
+	rounds = rounds_of(rounds);
 	return median_of(operation, rounds) - median_of(nothing, rounds);
+}
+
+/* What each of @n further things costs. */
+static double cost_of_each(double one, double more, int n)
+{
+	if (option_profile)
+		printf("profile each of %d\n", n);
+	return (more - one) / n;
 }
 
 /* The memory that a space changes; nothing else is copied again, or merged. */
@@ -274,6 +328,7 @@ static double kept_rounds(int rounds)
 	double cost = cost_of(kept_round, rounds);
 	uint64_t word;
 
+	rounds = rounds_of(rounds);
 	/* The space does its first round when it is made: it is not merged. */
 	memcpy(&word, arena + pages * PAGE, sizeof(word));
 	if ((word & 0xff) != (rounds + WARM_UP + 1UL))
@@ -308,7 +363,7 @@ static double further_page(bool whole)
 	one = kept_rounds(31);
 	begin_rounds(1 + FURTHER, whole);
 	more = kept_rounds(31);
-	return (more - one) / FURTHER;
+	return cost_of_each(one, more, FURTHER);
 }
 
 static double further_page_word(size_t unused)
@@ -477,7 +532,7 @@ static double of_barrier(void (*team)(void))
 	one = cost_of(team, 15);
 	barriers = 1 + BARRIERS;
 	more = cost_of(team, 15);
-	return (more - one) / BARRIERS;
+	return cost_of_each(one, more, BARRIERS);
 }
 
 static double team(size_t unused)
@@ -543,10 +598,10 @@ static const struct {
 
 #define NR_FIGURES (sizeof(figure) / sizeof(*figure))
 
-static const char *option_list;
-
 static const struct option_spec options[] = {
 	{ "list", NULL, "print the names", &option_list },
+	{ "profile", NULL, "wait for a line when the setup is over (make bench PROFILE=)",
+	  &option_profile },
 	{ NULL, NULL, NULL, NULL }
 };
 
