@@ -50,6 +50,8 @@ int det_require(u64 sources)
 {
 	int i;
 
+	if (!sources)
+		return 0;
 	if (sources & ~GENMASK_ULL(DET_SOURCES - 1, 0))
 		return -EINVAL;
 	for (i = 0; i < DET_SOURCES; i++)

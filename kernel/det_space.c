@@ -748,7 +748,8 @@ void det_release(struct det_space *sp)
 {
 	spin_lock_irq(&sp->wq.lock);
 	sp->busy = false;
-	wake_up_all_locked(&sp->wq);
+	if (waitqueue_active(&sp->wq))
+		wake_up_all_locked(&sp->wq);
 	spin_unlock_irq(&sp->wq.lock);
 }
 

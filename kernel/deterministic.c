@@ -230,13 +230,28 @@ static int det_buffer_error(u64 addr, size_t size, bool write)
 	return -EFAULT;
 }
 
+/* Is all of it there, and writable as it is? */
+static bool det_is_writable(u64 addr, size_t size)
+{
+	unsigned long page = addr & PAGE_MASK;
+	struct page *found;
+
+	for (; page < addr + size; page += PAGE_SIZE) {
+		if (!get_user_page_fast_only(page, FOLL_WRITE, &found))
+			return false;
+		put_page(found);
+	}
+	return true;
+}
+
 /* Can this be written at the end? Finds out without writing. */
 static int det_check_out(u64 addr, size_t size)
 {
 	if (!addr || !size)
 		return 0;
 	if (!access_ok(u64_to_user_ptr(addr), size) ||
-	    fault_in_safe_writeable(u64_to_user_ptr(addr), size))
+	    (!det_is_writable(addr, size) &&
+	     fault_in_safe_writeable(u64_to_user_ptr(addr), size)))
 		return det_buffer_error(addr, size, true);
 	return 0;
 }
@@ -855,9 +870,13 @@ static void det_end(struct det_call *c, struct det_space *sp)
 		det_put_space(sp);
 	if (c->notify)
 		eventfd_ctx_put(c->notify);
-	kvfree(c->ops);
-	kvfree(c->xstate);
-	kvfree(c->ranges);
+	/* Most calls have none of these. */
+	if (c->ops)
+		kvfree(c->ops);
+	if (c->xstate)
+		kvfree(c->xstate);
+	if (c->ranges)
+		kvfree(c->ranges);
 }
 
 /* Operations on the caller alone. */
