@@ -748,6 +748,7 @@ void det_release(struct det_space *sp)
 {
 	spin_lock_irq(&sp->wq.lock);
 	sp->busy = false;
+	/* With its lock, so nobody can come meanwhile. */
 	if (waitqueue_active(&sp->wq))
 		wake_up_all_locked(&sp->wq);
 	spin_unlock_irq(&sp->wq.lock);
