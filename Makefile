@@ -31,7 +31,7 @@ SCRIPT = JOBS=$${JOBS:-$(jobs)} $(S)
 help:
 	@$(S)/help.sh
 
-run test exec shell guest tree kernel kernel-debug fetch series series-check \
+run demo test exec shell guest tree kernel kernel-debug fetch series series-check \
 off-check check gdb one soak prove test-fuzzer test-survival linux-selftests cost bench \
 bench-accept user compile_commands clean distclean:
 	@$(SCRIPT)/goal.sh $@
@@ -39,6 +39,6 @@ bench-accept user compile_commands clean distclean:
 .DEFAULT:
 	@$(S)/goal.sh --unknown '$@'
 
-.PHONY: help run test exec shell guest tree kernel kernel-debug fetch series \
+.PHONY: help run demo test exec shell guest tree kernel kernel-debug fetch series \
 	series-check off-check check gdb one soak prove test-fuzzer test-survival linux-selftests \
 	cost bench bench-accept user compile_commands clean distclean

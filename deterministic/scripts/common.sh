@@ -89,7 +89,7 @@ ticker() {
 	ticker_text=$1
 	ticker_start=$(now)
 	ticker_pid=
-	if [ -t 1 ]; then
+	if [ -t 1 ] && [ "${TERM:-dumb}" != dumb ]; then
 		(
 			trap 'exit 0' TERM
 			# A Ctrl-C ends the script, and not what it has in the background.

@@ -6,7 +6,7 @@
 
 ROOT=${ROOT:-$(dirname "$0")/../..}
 
-GOALS="help run test exec shell guest tree kernel kernel-debug fetch series
+GOALS="help run demo test exec shell guest tree kernel kernel-debug fetch series
 series-check off-check check gdb one soak prove test-fuzzer test-survival linux-selftests cost bench bench-accept user
 compile_commands clean distclean"
 
@@ -57,6 +57,7 @@ check_input() {
 		[ -r "$FILE" ] || die "FILE=$FILE can not be read"
 		[ "$goal" != run ] || "$SCRIPTS/run.sh" --check
 	fi
+	[ "$goal" != demo ] || "$SCRIPTS/demo.sh" --check
 	if [ -n "${DIR:-}" ]; then
 		[ -d "$DIR" ] || die "DIR=$DIR is no folder"
 		[ -w "$DIR" ] || die "DIR=$DIR can not be written"
@@ -90,6 +91,10 @@ case $goal in
 run)
 	guest
 	exec "$SCRIPTS/run.sh"
+	;;
+demo)
+	guest
+	exec "$SCRIPTS/demo.sh"
 	;;
 test)
 	exec "$SCRIPTS/test.sh"

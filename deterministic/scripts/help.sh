@@ -11,6 +11,9 @@ Deterministic processes for Linux 6.12: a patched kernel in a QEMU guest.
        FULL=1           the default input with 20 MB
        MD5=hex          search the text with this MD5 sum: of letters a to z,
        MD5_LENGTH=n     at most n of them (default 4)
+  make demo             a minute: a program with two mistakes, with pthreads, in spaces,
+                        with ThreadSanitizer, and repaired
+       FILE=path        count the words of this text (default: of the kernel source)
   make test             all tests
        TEST=part        one part alone, such as TEST=selftests-2 or TEST=host
   make exec CMD='./mine args'

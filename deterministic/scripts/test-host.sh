@@ -134,6 +134,12 @@ mistakes() {
 	refuse "an unknown ACCEL" 'ACCEL=xen' m run ACCEL=xen
 	refuse "a FILE that is not there" 'FILE=/none' m run FILE=/none
 	refuse "a FILE that is a folder" 'FILE=/' m run FILE=/
+	: >"$W/empty"
+	printf ' \n\n' >"$W/blank"
+	refuse "make demo, a FILE that is not there" 'FILE=/none' m demo FILE=/none
+	refuse "make demo, an empty FILE" 'empty is empty' m demo FILE="$W/empty"
+	refuse "make demo, a FILE without words" 'has no words' m demo FILE="$W/blank"
+	refuse "make demo, a FILE that is no text" 'has NUL bytes' m demo FILE="$W/large"
 	refuse "a DIR that is not there" 'DIR=/none' m exec CMD=true DIR=/none
 	refuse "MEM with letters in it" 'MEM=1.5G' m run MEM=1.5G
 	refuse "a FILE too large for MEM" 'too much for a guest of 1G' m run FILE="$W/large" MEM=1G

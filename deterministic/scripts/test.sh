@@ -217,6 +217,7 @@ main() {
 	must plain "the kernel and what runs on it" plain
 	part guest "the guest, from outside" "$G/test.sh"
 	part main-job "the main job" run_main_job
+	part demo "the demonstration" "$SCRIPTS/demo.sh"
 	part selftests-4 "selftests on 4 CPUs" "$SCRIPTS/selftests.sh" 4
 	part selftests-2 "selftests on 2 CPUs" "$SCRIPTS/selftests.sh" 2
 	part programs-guest "the programs in spaces" programs_guest

@@ -3,7 +3,8 @@
 #
 # Build what runs in the guest: the programs into build/user/bin, the selftests
 # into build/user/tests, both static; the survival test and the fuzzer into
-# build/user/survival; then the initramfs with all but the last.
+# build/user/survival; what "make demo" runs into build/user/work/demo; then the
+# initramfs with the first two.
 
 ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
@@ -27,6 +28,7 @@ fresh() {
 programs() {
 	make -C "$B/linux/tools/deterministic" OUT="$WORK" STATIC=1 CC="$cc" CXX="$cxx" -j"$(jobs)"
 	install_new "$B/user/bin" "$WORK"/*
+	make -C "$B/linux/tools/deterministic" OUT="$WORK" CC="$cc" CXX="$cxx" demo
 }
 
 selftests() {
