@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/user.h>
 
 #include "det.h"
 #include "heap.h"
@@ -18,6 +19,9 @@
 
 /* Data of the library's own: each space has its own, none is ever merged. */
 #define DET_PRIVATE __attribute__((section("det_private"), aligned(4096)))
+
+/* What a member's function is called by: of no interest to whom it has been written by. */
+#define DET_BOTTOM __attribute__((section("det_bottom")))
 
 /* What a member hands to dret() says why it has stopped. */
 enum det_stop {
@@ -70,12 +74,17 @@ struct det_failure {
 	struct det_identity other;
 	enum det_stop stop;		/* what the member was about to do */
 	enum det_stop other_stop;
-	const void *where;		/* and where; or where the fault was */
-	const void *other_where;
+	const void *where;		/* and where */
+	const void *other_where;	/* of a stop: who has called what is there */
 	char text[128];
 	struct det_result result;
 	uintptr_t window;		/* bytes of the first conflict, and before it */
 	unsigned char before[16], ours[16], theirs[16];
+	/* The member's space: the numbers of it and of all above it. */
+	unsigned int depth;
+	uint64_t path[DET_MAX_DEPTH];
+	bool has_regs;
+	struct user_regs_struct regs;
 };
 
 /* A child of this space, as long as it has not been joined or discarded. */
@@ -285,7 +294,22 @@ int __cxa_thread_atexit_impl(void (*function)(void *object), void *object, void 
 int __cxa_thread_atexit(void (*function)(void *object), void *object, void *dso);
 
 /* source.c */
+struct Dwfl;
 HIDDEN bool det_find_line(uintptr_t addr, char *text, size_t size);
+/* libdw's idea of this process, NULL without libdw; and a function of libdw. */
+HIDDEN struct Dwfl *det_dwfl(void);
+HIDDEN void *det_dw_function(const char *name);
+
+/* stopped.c: the space of a member that has failed, however deep, for the master. */
+HIDDEN void det_stopped_open(const struct det_failure *failure);
+/* 0 or an error. */
+HIDDEN int det_stopped_read(void *to, uintptr_t from, size_t len);
+
+/*
+ * backtrace.c: the addresses at which it is, and to which its calls return, innermost
+ * first. How many; -1 without libdw.
+ */
+HIDDEN int det_backtrace(const struct det_failure *failure, uintptr_t *pc, int max);
 
 /* output.c */
 HIDDEN void det_output_begin(void);
