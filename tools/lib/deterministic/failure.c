@@ -46,20 +46,27 @@ void det_misuse(const char *text)
 	det_misuse_at(text, NULL);
 }
 
-/* The space that it is about, from each that is above it; its parent has its registers. */
+/*
+ * The space that it is about, from each that is above it. Its parent alone can ask for its
+ * registers; how large their extended part is, CPUID knows, which a space need not have.
+ */
 static void note_space(struct det_failure *failure)
 {
+	char *xstate = (char *)det_block(det_state.level, DET_SCRATCH_AT);
 	struct det_args args = {
 		.flags = DET_REGS,
 		.regs = (uintptr_t)&failure->regs, .regs_size = sizeof(failure->regs),
+		.xstate = (uintptr_t)xstate, .xstate_size = 64 * DET_KIB,
 	};
 	bool first = failure->depth == 0;
 
 	if (failure->depth == DET_MAX_DEPTH)
 		return;
 	failure->path[failure->depth++] = det_state.reading;
-	if (first)
-		failure->has_regs = dget(det_state.reading, &args, sizeof(args)) == 0;
+	if (!first || dget(det_state.reading, &args, sizeof(args)) < 0)
+		return;
+	memcpy(&failure->fpregs, xstate, sizeof(failure->fpregs));
+	failure->has_regs = true;
 }
 
 static struct det_failure *begin_child(enum det_failure_kind kind, unsigned int slot)

@@ -85,6 +85,7 @@ struct det_failure {
 	uint64_t path[DET_MAX_DEPTH];
 	bool has_regs;
 	struct user_regs_struct regs;
+	struct user_fpregs_struct fpregs;
 };
 
 /* A child of this space, as long as it has not been joined or discarded. */
@@ -174,6 +175,7 @@ struct det_options {
 	bool reexec;
 	int exit_status;
 	char log_path[256];
+	char core[256];
 };
 
 extern HIDDEN struct det_options det_options;
@@ -304,12 +306,30 @@ HIDDEN void *det_dw_function(const char *name);
 HIDDEN void det_stopped_open(const struct det_failure *failure);
 /* 0 or an error. */
 HIDDEN int det_stopped_read(void *to, uintptr_t from, size_t len);
+/* Opens a file of /proc/PID; -1 and errno. */
+HIDDEN int det_stopped_file(const char *name);
 
 /*
  * backtrace.c: the addresses at which it is, and to which its calls return, innermost
  * first. How many; -1 without libdw.
  */
 HIDDEN int det_backtrace(const struct det_failure *failure, uintptr_t *pc, int max);
+
+/* core.c: a line that names the file, or says why there is none. */
+HIDDEN void det_write_core(const struct det_failure *failure, FILE *to);
+
+/* A file that the program has mapped. */
+struct det_mapped_file {
+	struct det_area area;
+	size_t offset;
+	bool code;			/* readable, executable, not writable */
+	bool used;			/* the member has it too */
+	char *name;
+};
+
+/* core_notes.c: the notes of a core file, into @to. Files that are not used are left out. */
+HIDDEN void det_write_notes(const struct det_failure *failure,
+			    const struct det_mapped_file *file, size_t nr_files, FILE *to);
 
 /* output.c */
 HIDDEN void det_output_begin(void);

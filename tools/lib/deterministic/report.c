@@ -324,6 +324,7 @@ static void report_failed_conflict(const struct det_failure *f, FILE *to)
 	report_conflict(&f->result, to);
 	print_values(f, to);
 	print_origin(&f->member, to);
+	det_write_core(f, to);
 	fputs("SUMMARY: libdet: conflict ", to);
 	print_element(f->result.status.addr, 1, to);
 	if (det_find_function((uintptr_t)f->member.function, &fn))
@@ -343,6 +344,7 @@ static void report_failed_barrier(const struct det_failure *f, FILE *to)
 	print_doing(f->other_stop, f->other_where, to);
 	fputc('\n', to);
 	print_origin(&f->member, to);
+	det_write_core(f, to);
 	fputs("SUMMARY: libdet: members of a team have gone different ways\n", to);
 }
 
@@ -371,7 +373,7 @@ static void print_calls(const struct det_failure *f, FILE *to)
 	if (n < 0 && f->has_regs)
 		fprintf(to, "  for a backtrace: %s\n", getauxval(AT_BASE) ?
 			"libdw.so.1, of Debian's package libdw1" :
-			"link it with shared libraries");
+			"gdb, with DET_OPTIONS=core=DIR");
 }
 
 static void report_failed_stop(const struct det_failure *f, FILE *to)
@@ -406,5 +408,6 @@ void det_report_failure(const struct det_failure *f, FILE *to)
 	}
 	if (f->member.function)
 		print_origin(&f->member, to);
+	det_write_core(f, to);
 	fprintf(to, "SUMMARY: libdet: the program cannot go on\n");
 }

@@ -62,16 +62,6 @@ static pid_t find_space(pid_t parent, uint64_t number)
 	return pid;
 }
 
-static int open_file(const char *name)
-{
-	char path[64];
-
-	if (!stopped.pid)
-		return -1;
-	snprintf(path, sizeof(path), "/proc/%d/%s", stopped.pid, name);
-	return open(path, O_RDONLY | O_CLOEXEC);
-}
-
 void det_stopped_open(const struct det_failure *failure)
 {
 	pid_t pid = getpid();
@@ -82,7 +72,19 @@ void det_stopped_open(const struct det_failure *failure)
 	for (unsigned int i = failure->depth; i-- > 0 && pid;)
 		pid = find_space(pid, failure->path[i]);
 	stopped.pid = failure->depth ? pid : 0;
-	stopped.mem = open_file("mem");
+	stopped.mem = det_stopped_file("mem");
+}
+
+int det_stopped_file(const char *name)
+{
+	char path[64];
+
+	if (!stopped.pid) {
+		errno = ESRCH;
+		return -1;
+	}
+	snprintf(path, sizeof(path), "/proc/%d/%s", stopped.pid, name);
+	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
 int det_stopped_read(void *to, uintptr_t from, size_t len)
