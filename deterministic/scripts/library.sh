@@ -90,7 +90,7 @@ without_spaces() {
 }
 
 in_guest() {
-	"$ROOT/deterministic/guest/boot" --host-root --timeout 300 --log "$B/log/library.log" -- \
+	"$ROOT/deterministic/guest/boot" --host-root --timeout 900 --log "$B/log/library.log" -- \
 		/bin/sh -c "for p in norm norm-static; do
 			[ \"\$($WORK/\$p)\" = '0123 164175.0' ] && echo \"ok - \$p in spaces\" ||
 				echo \"not ok - \$p in spaces\"

@@ -78,10 +78,13 @@ int det_read_image(void *to, uintptr_t from, size_t len)
 	return read_child(to, from, len, DET_COPY_IMAGE);
 }
 
-/* Here a child begins, on a stack of its own. */
-__attribute__((noreturn, used))
+/* Here a child begins, on a stack of its own, and here a debugger need not look further. */
+DET_BOTTOM __attribute__((noreturn, used))
 static void begin(void)
 {
+#ifdef __GCC_HAVE_DWARF2_CFI_ASM
+	asm volatile(".cfi_undefined rip");
+#endif
 	det_state.level++;
 	det_state.me = det_state.child.identity;
 	det_state.nr_kids = 0;

@@ -4,7 +4,6 @@
  * leave: a member notes down what it is and stops, and so does each that waits for it.
  */
 #include <string.h>
-#include <sys/user.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -47,6 +46,29 @@ void det_misuse(const char *text)
 	det_misuse_at(text, NULL);
 }
 
+/*
+ * The space that it is about, from each that is above it. Its parent alone can ask for its
+ * registers; how large their extended part is, CPUID knows, which a space need not have.
+ */
+static void note_space(struct det_failure *failure)
+{
+	char *xstate = (char *)det_block(det_state.level, DET_SCRATCH_AT);
+	struct det_args args = {
+		.flags = DET_REGS,
+		.regs = (uintptr_t)&failure->regs, .regs_size = sizeof(failure->regs),
+		.xstate = (uintptr_t)xstate, .xstate_size = 64 * DET_KIB,
+	};
+	bool first = failure->depth == 0;
+
+	if (failure->depth == DET_MAX_DEPTH)
+		return;
+	failure->path[failure->depth++] = det_state.reading;
+	if (!first || dget(det_state.reading, &args, sizeof(args)) < 0)
+		return;
+	memcpy(&failure->fpregs, xstate, sizeof(failure->fpregs));
+	failure->has_regs = true;
+}
+
 static struct det_failure *begin_child(enum det_failure_kind kind, unsigned int slot)
 {
 	struct det_failure *failure = begin(kind);
@@ -54,6 +76,7 @@ static struct det_failure *begin_child(enum det_failure_kind kind, unsigned int 
 	failure->member = det_kid(slot)->identity;
 	det_state.reading = det_child(slot);
 	det_output_take();
+	note_space(failure);
 	return failure;
 }
 
@@ -90,28 +113,23 @@ static bool is_return(uintptr_t addr)
 }
 
 /*
- * Where it is, and the first thing on its stack that looks like a return to the program:
- * a system call is in the C library, and its caller is what its author wants to know.
+ * The first thing on its stack that looks like a return to the program: a system call is
+ * in the C library, and its caller is what its author wants to know.
  */
-static void find_where(unsigned int slot, struct det_failure *failure)
+static void find_caller(struct det_failure *failure)
 {
-	struct user_regs_struct regs;
-	struct det_args args = {
-		.flags = DET_REGS,
-		.regs = (uintptr_t)&regs, .regs_size = sizeof(regs),
-	};
+	const struct user_regs_struct *regs = &failure->regs;
 	uintptr_t stack[256];
 	size_t len = sizeof(stack), left;
 
-	if (det_child_get(slot, &args) < 0)
+	if (!failure->has_regs)
 		return;
-	failure->where = (void *)regs.rip;
-	if (det_is_users(regs.rip))
+	if (det_is_users(regs->rip))
 		return;
-	left = det_stack_end(det_state.level + 1) - regs.rsp;
+	left = det_stack_end(det_state.level + 1) - regs->rsp;
 	if (len > left)
 		len = left;
-	if (det_read_child(stack, regs.rsp, len))
+	if (det_read_child(stack, regs->rsp, len))
 		return;
 	for (size_t i = 0; i < len / sizeof(*stack); i++) {
 		if (!is_return(stack[i]))
@@ -125,7 +143,7 @@ void det_fail_stop(unsigned int slot, const struct det_status *status)
 {
 	struct det_failure *failure = begin_child(DET_FAILED_STOP, slot);
 
-	find_where(slot, failure);
+	find_caller(failure);
 	failure->result.child = det_child(slot);
 	failure->result.status = *status;
 	failure->result.error = DET_ESTOPPED;
@@ -165,5 +183,6 @@ void det_fail_too(void)
 		snprintf(failure->text, sizeof(failure->text),
 			 "a member has failed and cannot be read");
 	}
+	note_space(failure);
 	fail();
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/user.h>
 
 #include "det.h"
 #include "heap.h"
@@ -18,6 +19,9 @@
 
 /* Data of the library's own: each space has its own, none is ever merged. */
 #define DET_PRIVATE __attribute__((section("det_private"), aligned(4096)))
+
+/* What a member's function is called by: of no interest to whom it has been written by. */
+#define DET_BOTTOM __attribute__((section("det_bottom")))
 
 /* What a member hands to dret() says why it has stopped. */
 enum det_stop {
@@ -71,12 +75,18 @@ struct det_failure {
 	struct det_identity other;
 	enum det_stop stop;		/* what the member was about to do */
 	enum det_stop other_stop;
-	const void *where;		/* and where; or where the fault was */
-	const void *other_where;
+	const void *where;		/* and where */
+	const void *other_where;	/* of a stop: who has called what is there */
 	char text[128];
 	struct det_result result;
 	uintptr_t window;		/* bytes of the first conflict, and before it */
 	unsigned char before[16], ours[16], theirs[16];
+	/* The member's space: the numbers of it and of all above it. */
+	unsigned int depth;
+	uint64_t path[DET_MAX_DEPTH];
+	bool has_regs;
+	struct user_regs_struct regs;
+	struct user_fpregs_struct fpregs;
 };
 
 /* A child of this space, as long as it has not been joined or discarded. */
@@ -167,6 +177,7 @@ struct det_options {
 	unsigned int keep;	/* so many spaces are kept for the next members */
 	int exit_status;
 	char log_path[256];
+	char core[256];
 };
 
 extern HIDDEN struct det_options det_options;
@@ -285,7 +296,40 @@ int __cxa_thread_atexit_impl(void (*function)(void *object), void *object, void 
 int __cxa_thread_atexit(void (*function)(void *object), void *object, void *dso);
 
 /* source.c */
+struct Dwfl;
 HIDDEN bool det_find_line(uintptr_t addr, char *text, size_t size);
+/* libdw's idea of this process, NULL without libdw; and a function of libdw. */
+HIDDEN struct Dwfl *det_dwfl(void);
+HIDDEN void *det_dw_function(const char *name);
+
+/* stopped.c: the space of a member that has failed, however deep, for the master. */
+HIDDEN void det_stopped_open(const struct det_failure *failure);
+/* 0 or an error. */
+HIDDEN int det_stopped_read(void *to, uintptr_t from, size_t len);
+/* Opens a file of /proc/PID; -1 and errno. */
+HIDDEN int det_stopped_file(const char *name);
+
+/*
+ * backtrace.c: the addresses at which it is, and to which its calls return, innermost
+ * first. How many; -1 without libdw.
+ */
+HIDDEN int det_backtrace(const struct det_failure *failure, uintptr_t *pc, int max);
+
+/* core.c: a line that names the file, or says why there is none. */
+HIDDEN void det_write_core(const struct det_failure *failure, FILE *to);
+
+/* A file that the program has mapped. */
+struct det_mapped_file {
+	struct det_area area;
+	size_t offset;
+	bool code;			/* readable, executable, not writable */
+	bool used;			/* the member has it too */
+	char *name;
+};
+
+/* core_notes.c: the notes of a core file, into @to. Files that are not used are left out. */
+HIDDEN void det_write_notes(const struct det_failure *failure,
+			    const struct det_mapped_file *file, size_t nr_files, FILE *to);
 
 /* output.c */
 HIDDEN void det_output_begin(void);

@@ -14,7 +14,7 @@ static void wrong(const char *what, int len)
 {
 	fprintf(stderr, "libdet: DET_OPTIONS: %.*s: known are %s, %s\n", len, what,
 		"backend=spaces|threads|serial, exitcode=0..255",
-		"granule=1|2|4|8, keep=0..65536, log_path=FILE, reexec=0|1");
+		"core=DIR, granule=1|2|4|8, keep=0..65536, log_path=FILE, reexec=0|1");
 	_exit(DET_EXIT_STATUS);
 }
 
@@ -51,6 +51,16 @@ static void set_backend(const char *option, size_t len, const char *value)
 		wrong(option, len);
 }
 
+/* All of the value, if it fits. */
+static bool set_path(char *path, size_t size, const char *value, size_t len)
+{
+	if (len == 0 || len >= size)
+		return false;
+	memcpy(path, value, len);
+	path[len] = '\0';
+	return true;
+}
+
 static void set_option(const char *option, size_t len)
 {
 	const char *value = memchr(option, '=', len);
@@ -72,10 +82,14 @@ static void set_option(const char *option, size_t len)
 		det_options.keep = number(option, len, value, DET_MAX_CHILDREN);
 	} else if (is(option, value - 1, "reexec")) {
 		det_options.reexec = number(option, len, value, 1);
-	} else if (is(option, value - 1, "log_path") && value_len &&
-		   value_len < sizeof(det_options.log_path)) {
-		memcpy(det_options.log_path, value, value_len);
-		det_options.log_path[value_len] = '\0';
+	} else if (is(option, value - 1, "log_path")) {
+		if (!set_path(det_options.log_path, sizeof(det_options.log_path),
+			      value, value_len))
+			wrong(option, len);
+	} else if (is(option, value - 1, "core")) {
+		if (!set_path(det_options.core, sizeof(det_options.core), value,
+			      value_len))
+			wrong(option, len);
 	} else {
 		wrong(option, len);
 	}

@@ -5,11 +5,13 @@
  * gets the same report wherever it was loaded.
  */
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 
 #include "internal.h"
 
 #define MAX_LINES	16
+#define MAX_FRAMES	32
 
 /* Where no variable is known: by what it is a part of. */
 static void print_place(__u64 addr, FILE *to)
@@ -178,25 +180,40 @@ void det_report(const struct det_result *result, FILE *to)
 		fprintf(to, "member: %s\n", strerror(result->error));
 }
 
-/* The function, with file and line, or a distance: the same wherever it was loaded. */
-static void print_code(const void *where, FILE *to)
+static void print_function(const void *function, FILE *to)
+{
+	struct det_variable fn;
+
+	if (det_find_function((uintptr_t)function, &fn))
+		fprintf(to, "%s()", fn.name);
+	else
+		fputs("an unknown function", to);
+}
+
+/*
+ * The function, with file and line, or a distance: the same wherever it was loaded. The
+ * instruction is @back before @addr.
+ */
+static void print_instruction(uintptr_t addr, unsigned int back, FILE *to)
 {
 	struct det_variable fn;
 	char line[128];
-	uintptr_t addr = (uintptr_t)where;
 
-	if (!det_find_function(addr, &fn)) {
+	if (!det_find_function(addr - back, &fn)) {
 		fputs("an unknown function", to);
 		return;
 	}
 	fprintf(to, "%s()", fn.name);
-	if (addr == fn.start)
-		return;
-	/* The call is before the address to which it returns. */
-	if (det_find_line(addr - 1, line, sizeof(line)))
+	if (det_find_line(addr - back, line, sizeof(line)))
 		fprintf(to, " at %s", line);
 	else
 		fprintf(to, "+%#zx", addr - fn.start);
+}
+
+/* The call is before the address to which it returns. */
+static void print_code(const void *where, FILE *to)
+{
+	print_instruction((uintptr_t)where, 1, to);
 }
 
 static void print_where(const char *what, const void *where, FILE *to)
@@ -222,7 +239,7 @@ static void print_who(const struct det_identity *member, FILE *to)
 	fputs("  ", to);
 	print_member(member, to);
 	fputs(": ", to);
-	print_code(member->function, to);
+	print_function(member->function, to);
 	fputs(", created in ", to);
 	print_code(member->created, to);
 }
@@ -307,6 +324,7 @@ static void report_failed_conflict(const struct det_failure *f, FILE *to)
 	report_conflict(&f->result, to);
 	print_values(f, to);
 	print_origin(&f->member, to);
+	det_write_core(f, to);
 	fputs("SUMMARY: libdet: conflict ", to);
 	print_element(f->result.status.addr, 1, to);
 	if (det_find_function((uintptr_t)f->member.function, &fn))
@@ -326,7 +344,45 @@ static void report_failed_barrier(const struct det_failure *f, FILE *to)
 	print_doing(f->other_stop, f->other_where, to);
 	fputc('\n', to);
 	print_origin(&f->member, to);
+	det_write_core(f, to);
 	fputs("SUMMARY: libdet: members of a team have gone different ways\n", to);
+}
+
+static void print_instruction_line(const char *what, uintptr_t addr, unsigned int back,
+				   FILE *to)
+{
+	fputs(what, to);
+	print_instruction(addr, back, to);
+	fputc('\n', to);
+}
+
+/* Where it was, and the calls that led there as far as anybody knows them. */
+static void print_calls(const struct det_failure *f, FILE *to)
+{
+	uintptr_t pc[MAX_FRAMES + 1];
+	int n = det_backtrace(f, pc, MAX_FRAMES + 1);
+
+	if (f->has_regs)
+		print_instruction_line("  in ", f->regs.rip, 0, to);
+	if (n < 2)
+		print_where("  called from ", f->other_where, to);
+	for (int i = 1; i < n && i < MAX_FRAMES; i++)
+		print_instruction_line("  called from ", pc[i], 1, to);
+	if (n > MAX_FRAMES)
+		fputs("  called from more functions than are shown here\n", to);
+	if (n < 0 && f->has_regs)
+		fprintf(to, "  for a backtrace: %s\n", getauxval(AT_BASE) ?
+			"libdw.so.1, of Debian's package libdw1" :
+			"gdb, with DET_OPTIONS=core=DIR");
+}
+
+static void report_failed_stop(const struct det_failure *f, FILE *to)
+{
+	fputs("WARNING: libdet: ", to);
+	print_member(&f->member, to);
+	fputs(" was stopped\n  ", to);
+	report_stop(&f->result, to);
+	print_calls(f, to);
 }
 
 void det_report_failure(const struct det_failure *f, FILE *to)
@@ -339,12 +395,7 @@ void det_report_failure(const struct det_failure *f, FILE *to)
 		report_failed_barrier(f, to);
 		return;
 	case DET_FAILED_STOP:
-		fputs("WARNING: libdet: ", to);
-		print_member(&f->member, to);
-		fputs(" was stopped\n  ", to);
-		report_stop(&f->result, to);
-		print_where("  in ", f->where, to);
-		print_where("  called from ", f->other_where, to);
+		report_failed_stop(f, to);
 		break;
 	case DET_FAILED_ERROR:
 		fputs("WARNING: libdet: ", to);
@@ -357,5 +408,6 @@ void det_report_failure(const struct det_failure *f, FILE *to)
 	}
 	if (f->member.function)
 		print_origin(&f->member, to);
+	det_write_core(f, to);
 	fprintf(to, "SUMMARY: libdet: the program cannot go on\n");
 }

@@ -11,7 +11,6 @@
 #include "internal.h"
 
 /* As <elfutils/libdwfl.h> has them. */
-struct Dwfl;
 struct Dwfl_Line;
 
 struct dwfl_callbacks {
@@ -23,6 +22,7 @@ struct dwfl_callbacks {
 
 static DET_PRIVATE struct {
 	bool tried;
+	void *lib;
 	struct Dwfl *dwfl;
 	struct dwfl_callbacks callbacks;
 	struct Dwfl *(*begin)(const struct dwfl_callbacks *callbacks);
@@ -39,6 +39,7 @@ static bool load(void)
 
 	if (!lib)
 		return false;
+	dw.lib = lib;
 	dw.callbacks.find_elf = dlsym(lib, "dwfl_linux_proc_find_elf");
 	dw.callbacks.find_debuginfo = dlsym(lib, "dwfl_standard_find_debuginfo");
 	dw.begin = dlsym(lib, "dwfl_begin");
@@ -50,18 +51,23 @@ static bool load(void)
 	       dw.callbacks.find_elf && dw.callbacks.find_debuginfo;
 }
 
-static bool ready(void)
+struct Dwfl *det_dwfl(void)
 {
 	if (dw.tried)
 		return dw.dwfl;
 	dw.tried = true;
 	if (!load())
-		return false;
+		return NULL;
 	dw.dwfl = dw.begin(&dw.callbacks);
 	if (dw.dwfl && (dw.report(dw.dwfl, getpid()) ||
 			dw.report_end(dw.dwfl, NULL, NULL)))
 		dw.dwfl = NULL;
 	return dw.dwfl;
+}
+
+void *det_dw_function(const char *name)
+{
+	return dlsym(dw.lib, name);
 }
 
 /* "file:line", the file without its folder; false if that is not known. */
@@ -71,7 +77,7 @@ bool det_find_line(uintptr_t addr, char *text, size_t size)
 	struct Dwfl_Line *line;
 	int nr = 0;
 
-	if (!ready())
+	if (!det_dwfl())
 		return false;
 	line = dw.getsrc(dw.dwfl, addr);
 	file = line ? dw.lineinfo(line, NULL, &nr, NULL, NULL, NULL) : NULL;

@@ -15,6 +15,7 @@ struct team {
 	void *arg;
 };
 
+DET_BOTTOM
 static void *run(void *arg)
 {
 	const struct team *team = arg;
@@ -164,6 +165,7 @@ static long share(const struct loop *loop, unsigned long id)
 	return loop->low + all / n * id + all % n * id / n;
 }
 
+DET_BOTTOM
 static void run_loop(void *arg)
 {
 	const struct loop *loop = arg;
