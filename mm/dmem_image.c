@@ -235,12 +235,19 @@ static void dmem_look_conflicts(struct dmem_merge *m, struct dmem_page *p,
 	kunmap_local(dst);
 }
 
-/* First byte that the child changed, p->to if none. */
+/*
+ * The first byte that the child changed, p->to if none. What it has not changed at
+ * both ends of the page is looked at no more; its granules are.
+ */
 static unsigned int dmem_look_changed(struct dmem_page *p)
 {
 	void *src = dmem_map(p->src), *snap = dmem_map(p->snap);
 	unsigned int n = dmem_page_changed(src, snap, p->from, p->to);
 
+	if (n < p->to) {
+		p->from = max(p->from, round_down(n, p->rules.granule));
+		p->to = dmem_page_changed_end(src, snap, n, p->to);
+	}
 	kunmap_local(snap);
 	kunmap_local(src);
 	return n;
@@ -271,8 +278,6 @@ static int dmem_look_page(struct dmem_merge *m, struct dmem_page *p,
 	n = dmem_look_changed(p);
 	if (n == p->to)
 		return 0;
-	/* What lies before it in its granule belongs to it. */
-	p->from = max(p->from, round_down(n, p->rules.granule));
 	page = dmem_pin_page(m->caller, base, 0);
 	if (IS_ERR(page)) {
 		m->where = base + n;

@@ -52,14 +52,11 @@ static u64 range_mask(unsigned int w, unsigned int from, unsigned int to)
 
 /*
  * The first word in [w, end) where the two pages differ, or @end. Most of a
- * page is equal, so this is the loop that counts: four words a round. Where the
- * word before differs, so does this one as a rule.
+ * page is equal, so this is the loop that counts: four words a round.
  */
 static unsigned int skip_equal(const u64 *a, const u64 *b, unsigned int w,
 			       unsigned int end)
 {
-	if (w < end && a[w] != b[w])
-		return w;
 	for (; w + 4 <= end; w += 4) {
 		if ((a[w] ^ b[w]) | (a[w + 1] ^ b[w + 1]) |
 		    (a[w + 2] ^ b[w + 2]) | (a[w + 3] ^ b[w + 3]))
@@ -70,17 +67,20 @@ static unsigned int skip_equal(const u64 *a, const u64 *b, unsigned int w,
 	return w;
 }
 
+/* The same, behind a word that differs: so does the next as a rule. */
+static inline unsigned int next_differing(const u64 *a, const u64 *b,
+					  unsigned int w, unsigned int end)
+{
+	return w < end && a[w] != b[w] ? w : skip_equal(a, b, w, end);
+}
+
 /* The bytes of one word that conflict; @range: those that are merged. */
 static u64 conflict_mask(u64 child, u64 snap, u64 caller, u64 range,
 			 unsigned int granule)
 {
-	u64 ours, theirs;
+	u64 ours = dmem_byte_mask(caller ^ snap) & range;
+	u64 theirs = dmem_byte_mask(child ^ snap) & range;
 
-	/* Most of what a child has changed its caller has not. */
-	if (caller == snap)
-		return 0;
-	ours = dmem_byte_mask(caller ^ snap) & range;
-	theirs = dmem_byte_mask(child ^ snap) & range;
 	return dmem_granule_mask(ours, granule) &
 	       dmem_granule_mask(theirs, granule) & range;
 }
@@ -136,6 +136,33 @@ unsigned int dmem_page_changed(const void *child, const void *snap,
 }
 
 /**
+ * dmem_page_changed_end() - where a child's changes end
+ * @child: the child's page
+ * @snap: the page as it was at the snapshot
+ * @from: a byte where they differ
+ * @to: behind the last byte of the range, at most the page's size
+ *
+ * Return: the end of the last word in which the pages differ, or @to before it.
+ */
+unsigned int dmem_page_changed_end(const void *child, const void *snap,
+				   unsigned int from, unsigned int to)
+{
+	const u64 *c = child, *s = snap;
+	unsigned int first = from / WORD;
+	unsigned int w = last_word(to);
+
+	for (; w >= first + 4; w -= 4) {
+		const u64 *x = c + w - 4, *y = s + w - 4;
+
+		if ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]))
+			break;
+	}
+	while (w > first + 1 && c[w - 1] == s[w - 1])
+		w--;
+	return w * WORD < to ? w * WORD : to;
+}
+
+/**
  * dmem_page_conflict() - look for the next conflict
  * @child: the child's page
  * @snap: the page as it was at the snapshot
@@ -165,11 +192,15 @@ bool dmem_page_conflict(const void *child, const void *snap,
 	if (from >= to)
 		return false;
 	for (w = skip_equal(c, s, w, last); w < last;
-	     w = found ? w + 1 : skip_equal(c, s, w + 1, last)) {
-		u64 mask = conflict_mask(c[w], s[w], READ_ONCE(p[w]),
-					 range_mask(w, from, to), rules->granule);
-		u64 rest = ~mask;
+	     w = found ? w + 1 : next_differing(c, s, w + 1, last)) {
+		u64 caller = READ_ONCE(p[w]), mask, rest;
 
+		/* Most of what a child has changed its caller has not. */
+		if (caller == s[w] && !found)
+			continue;
+		mask = conflict_mask(c[w], s[w], caller,
+				     range_mask(w, from, to), rules->granule);
+		rest = ~mask;
 		if (!found && mask) {
 			found = true;
 			*start = w * WORD + first_byte(mask);
@@ -208,17 +239,27 @@ unsigned int dmem_page_merge(void *caller, const void *child, const void *snap,
 	const u64 *c = child, *s = snap;
 	u64 *p = caller;
 	unsigned int end = last_word(to);
+	unsigned int first = (from + WORD - 1) / WORD;	/* words in the range */
+	unsigned int whole = to / WORD > first ? to / WORD - first : 0;
 	unsigned int w = from / WORD;
 	unsigned int nr = 0;
 
 	if (from >= to)
 		return 0;
 	for (w = skip_equal(c, s, w, end); w < end;
-	     w = skip_equal(c, s, w + 1, end)) {
-		u64 range = range_mask(w, from, to);
-		u64 take = dmem_byte_mask(c[w] ^ s[w]) & range;
-		u64 old = READ_ONCE(p[w]);
-		u64 both = conflict_mask(c[w], s[w], old, range, rules->granule);
+	     w = next_differing(c, s, w + 1, end)) {
+		u64 diff = dmem_byte_mask(c[w] ^ s[w]);
+		u64 old = READ_ONCE(p[w]), range, take, both;
+
+		/* All of a word, and nothing of it is the caller's. */
+		if (old == s[w] && diff == ~0ULL && w - first < whole) {
+			WRITE_ONCE(p[w], c[w]);
+			nr += WORD;
+			continue;
+		}
+		range = range_mask(w, from, to);
+		take = diff & range;
+		both = conflict_mask(c[w], s[w], old, range, rules->granule);
 
 		if (rules->policy == DMEM_TAKE)
 			take |= both;

@@ -37,6 +37,8 @@ struct dmem_rules {
 
 unsigned int dmem_page_changed(const void *child, const void *snap,
 			       unsigned int from, unsigned int to);
+unsigned int dmem_page_changed_end(const void *child, const void *snap,
+				   unsigned int from, unsigned int to);
 bool dmem_page_conflict(const void *child, const void *snap,
 			const void *caller, unsigned int from, unsigned int to,
 			const struct dmem_rules *rules, unsigned int *start,

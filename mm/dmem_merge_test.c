@@ -260,6 +260,14 @@ static void test_changed(struct kunit *test)
 				dmem_page_changed(p.child, p.snap, 0, i));
 		KUNIT_EXPECT_EQ(test, PAGE_SIZE,
 				dmem_page_changed(p.child, p.snap, i + 1, PAGE_SIZE));
+		KUNIT_EXPECT_EQ(test, round_up(i + 1, 8),
+				dmem_page_changed_end(p.child, p.snap, i, PAGE_SIZE));
+		KUNIT_EXPECT_EQ(test, i + 1,
+				dmem_page_changed_end(p.child, p.snap, i, i + 1));
+		p.child[0] = 1;
+		KUNIT_EXPECT_EQ(test, round_up(i + 1, 8),
+				dmem_page_changed_end(p.child, p.snap, 0, PAGE_SIZE));
+		p.child[0] = 0;
 		p.child[i] = 0;
 	}
 }

@@ -46,6 +46,23 @@ static void print_case(const struct merge_case *mc, const char *what)
 	}
 }
 
+/* Nothing is changed behind the end, and something in the word before it. */
+static bool check_end(const struct merge_case *mc, const struct verdict *v)
+{
+	unsigned int end, i;
+
+	if (v->first_change >= mc->to)
+		return true;
+	end = dmem_page_changed_end(mc->child, mc->snap, v->first_change, mc->to);
+	if (end <= v->first_change || end > mc->to)
+		return false;
+	for (i = end; i < mc->to; i++)
+		if (mc->child[i] != mc->snap[i])
+			return false;
+	i = (end - 1) / 8 * 8;
+	return memcmp(mc->child + i, mc->snap + i, 8);
+}
+
 /* The runs that dmem_page_conflict() reports are the oracle's, in order. */
 static bool check_conflicts(const struct merge_case *mc, const struct verdict *v)
 {
@@ -109,6 +126,8 @@ static bool check_case(const struct merge_case *mc)
 	if (dmem_page_changed(mc->child, mc->snap, mc->from, mc->to) !=
 	    v.first_change)
 		what = "dmem_page_changed";
+	else if (!check_end(mc, &v))
+		what = "dmem_page_changed_end";
 	else if (!check_conflicts(mc, &v))
 		what = "dmem_page_conflict";
 	else if (memcmp(caller, mc->caller, mc->size))

@@ -80,7 +80,11 @@ mutant "a partial word is written whole" dmem_merge.c \
 mutant "a difference in the fourth word is skipped" dmem_merge.c \
 	's/(a\[w + 3\] ^ b\[w + 3\])/0/'
 mutant "a run goes on over equal words" dmem_merge.c \
-	's/found ? w + 1 : skip_equal/skip_equal/'
+	's/found ? w + 1 : next_differing/next_differing/'
+mutant "the last words that have changed are forgotten" dmem_merge.c \
+	's/w -= 4)/w -= 8)/'
+mutant "a whole word is taken beyond the range" dmem_merge.c \
+	's/ \&\& w - first < whole//'
 mutant "TAKE takes only the changed bytes" dmem_merge.c \
 	's/take |= both;/;/'
 mutant "KEEP writes" dmem_merge.c \
