@@ -773,6 +773,37 @@ static void pattern_granule(struct gen *g)
 	o->len = clip(g, o->caller, o->len);
 }
 
+/*
+ * Page tables that are the same as in the snapshot, which the next one finds out:
+ * then a change of one of them.
+ */
+static void pattern_clean(struct gen *g)
+{
+	struct step *s = add_call(g, true, DET_SNAP);
+	u64 addr = any_page(g);
+	u32 i;
+
+	s->child = 0;
+	g->given[0] = true;
+	add_op(s, DET_COPY, HUGE_AT, HUGE_AT, BIG * PAGE);
+	add_write(g, 1, 0, 0);
+	for (i = 0; i < 2; i++)
+		add_call(g, true, DET_SNAP)->child = 0;
+	if (chance(g, 60)) {
+		add_write(g, 1, 0, 0);
+	} else if (chance(g, 50)) {
+		add_write(g, 0, 0, 0);
+		s = add_call(g, true, 0);
+		s->child = 0;
+		add_op(s, DET_COPY, addr, addr, clip(g, addr, PAGE * g->nr_hot));
+	} else {
+		s = add_call(g, true, 0);
+		s->child = 0;
+		add_op(s, DET_ZERO, addr, addr, clip(g, addr, PAGE))->prot = PROT_RW;
+	}
+	merge(g, 0, merge_flags(g));
+}
+
 static void (*const patterns[])(struct gen *) = {
 	pattern_update, pattern_two, pattern_copy, pattern_perm, pattern_kept,
 	pattern_put_in, pattern_other_place, pattern_nested, pattern_zero,
@@ -814,12 +845,14 @@ void draw_sequence(struct sequence *q, u64 seed, unsigned int nr)
 	q->seed = seed;
 	q->nr = 0;
 	g.rnd = next_random(&g.rnd);
-	g.huge = chance(&g, 7);
+	g.huge = chance(&g, 10);
 	q->look_often = !g.huge && chance(&g, 20);
 	place(&g);
 	if (g.huge)
 		map_huge(&g);
-	if (chance(&g, 50))
+	if (g.huge && chance(&g, 40))
+		pattern_clean(&g);
+	else if (chance(&g, 50))
 		patterns[any(&g, ARRAY_SIZE(patterns))](&g);
 	while (q->nr < nr) {
 		if (!g.given[0] && !g.given[1] && chance(&g, 60))
