@@ -61,7 +61,7 @@ int dmem_look_bytes(struct list_head *batches, struct dmem_copy *c,
  */
 
 int dmem_unmap(struct mm_struct *mm, unsigned long start, unsigned long end);
-void dmem_zap(struct vm_area_struct *vma, unsigned long start,
+bool dmem_zap(struct vm_area_struct *vma, unsigned long start,
 	      unsigned long end);
 void dmem_forget(struct mm_struct *mm, unsigned long start, unsigned long end);
 vm_flags_t dmem_anon_flags(unsigned int prot, bool noreserve);

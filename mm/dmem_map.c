@@ -42,13 +42,17 @@ int dmem_unmap(struct mm_struct *mm, unsigned long start,
 	return do_vmi_munmap(&vmi, mm, start, end - start, NULL, false);
 }
 
-/* Zeros in a mapping that stays, of which little may have been used. */
-void dmem_zap(struct vm_area_struct *vma, unsigned long start,
+/*
+ * Zeros in a mapping that stays, of which little may have been used. Was there
+ * anything?
+ */
+bool dmem_zap(struct vm_area_struct *vma, unsigned long start,
 	      unsigned long end)
 {
 	struct dmem_diff d = { .a = vma->vm_mm, .addr = start, .end = end };
 	struct mmu_notifier_range range;
 	struct mmu_gather tlb;
+	bool any = false;
 
 	vma_start_write(vma);
 	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, vma->vm_mm, start,
@@ -57,11 +61,13 @@ void dmem_zap(struct vm_area_struct *vma, unsigned long start,
 	update_hiwater_rss(vma->vm_mm);
 	mmu_notifier_invalidate_range_start(&range);
 	while (dmem_next_diff(&d)) {
+		any = true;
 		dmem_touch_range(vma->vm_mm, d.from, d.addr);
 		unmap_page_range(&tlb, vma, d.from, d.addr, NULL);
 	}
 	mmu_notifier_invalidate_range_end(&range);
 	tlb_finish_mmu(&tlb);
+	return any;
 }
 
 /* When even unmapping finds no memory: let nothing be seen of the pages. */

@@ -284,6 +284,7 @@ static int dmem_share_pages(struct dmem_share *s, struct vm_area_struct *dvma,
 	if (!vma_is_anonymous(svma) && dmem_hole(svma, start, end))
 		return -EAGAIN;
 	s->protected = true;
+	s->changed = true;
 	ret = copy_page_subrange(dvma, svma, start, end);
 	dmem_touch_range(s->dst, start, end);
 	if (ret)
@@ -319,6 +320,7 @@ static int dmem_share_again(struct dmem_share *s, struct vm_area_struct *dvma,
 		if (first)
 			dmem_rmap_behind(dvma);
 		first = false;
+		s->changed = true;
 		unmap_page_range(&tlb, dvma, d.from, d.addr, NULL);
 		ret = dmem_share_pages(s, dvma, svma, d.from, d.addr);
 		if (fatal_signal_pending(current))
@@ -342,11 +344,12 @@ static int dmem_share_vma(struct dmem_share *s, struct vm_area_struct *svma,
 	if (dvma && dmem_descends(dvma, svma, start)) {
 		vma_start_write(dvma);
 		if (empty)
-			dmem_zap(dvma, start, end);
+			s->changed |= dmem_zap(dvma, start, end);
 		else
 			ret = dmem_share_again(s, dvma, svma, start, end);
 	} else {
 		ret = dmem_fork_vma(s->dst, svma, start, end, wipe, &dvma);
+		s->changed |= ret != -ENOMEM;
 		if (!ret && !empty)
 			ret = dmem_share_pages(s, dvma, svma, start, end);
 	}
@@ -361,15 +364,19 @@ static int dmem_share_vma(struct dmem_share *s, struct vm_area_struct *svma,
 static int dmem_share_piece(struct dmem_share *s, struct vm_area_struct *svma,
 			    unsigned long start, unsigned long end)
 {
+	int ret;
+
 	if (dmem_left_out(svma))
 		return s->whole ? 0 : -EAGAIN;
 	if (dmem_refused(svma))
 		return -EAGAIN;
 	if (!dmem_shared(svma))
 		return dmem_share_vma(s, svma, start, end);
-	if (s->whole)
-		return dmem_map_zeros(s->dst, start, end, dmem_vma_flags(svma));
-	return 0;
+	if (!s->whole)
+		return 0;
+	ret = dmem_map_zeros(s->dst, start, end, dmem_vma_flags(svma));
+	s->changed |= ret != -ENOMEM;
+	return ret;
 }
 
 static int dmem_drop(struct dmem_share *s, unsigned long start,
@@ -454,7 +461,6 @@ int dmem_share_range(struct dmem_share *s, unsigned long start,
 		ret = dmem_share_piece(s, vma, s->where, min(end, vma->vm_end));
 		if (ret)
 			break;
-		s->changed = true;
 		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
 			break;

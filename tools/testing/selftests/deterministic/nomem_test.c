@@ -19,6 +19,10 @@
 /* Returns 7 for ever. */
 BLOB(code_seven, "1: mov $7, %edi\n" ASM_DRET "jmp 1b\n");
 
+/* The child's lowest mapping, of three page tables: at first it has the middle one. */
+#define LOW 0x800000UL
+#define LOW_SIZE 0x600000UL
+
 static char *buf;	/* of the caller; the child has a copy, a byte changed */
 static int nth_fd = -1;
 
@@ -90,11 +94,16 @@ static long make_child(void)
 	struct det_op ops[] = {
 		op_copy(buf, (uintptr_t)buf, BUF_SIZE),
 		op_zero((uintptr_t)buf + BUF_SIZE, 4 * PAGE, PROT_RW),
+		op_zero(LOW, LOW_SIZE, PROT_RW),
 	};
 	long ret;
 
 	ret = MAKE(CHILD, code_seven);
-	ret = ret ?: put_ops(CHILD, DET_SNAP, ops, 2, NULL);
+	ret = ret ?: put_ops(CHILD, 0, ops, 3, NULL);
+	ret = ret ?: poke(CHILD, LOW + LOW_SIZE / 2, "old", 3);
+	ret = ret ?: put_flags(CHILD, DET_SNAP, NULL);
+	ret = ret ?: poke(CHILD, LOW, "new", 3);
+	ret = ret ?: poke(CHILD, LOW + LOW_SIZE - PAGE, "new", 3);
 	/* What the next snapshot has to have anew. */
 	ret = ret ?: put_op(CHILD, 0, op_zero((uintptr_t)buf + 4 * BUF_SIZE, PAGE,
 					      PROT_RW), NULL);
@@ -214,15 +223,24 @@ static void check_child(struct __test_metadata *_metadata, bool runs)
 	EXPECT_EQ(0, kill_child(CHILD));
 }
 
-/* A snapshot that was to be taken again is the new one, or gone. */
+/* A snapshot that was to be taken again is the old or the new one, or gone. */
 static void check_snapshot(struct __test_metadata *_metadata)
 {
+	char *first = buf + BUF_SIZE, *last = first + PAGE;
+	struct det_op ops[] = {
+		op_image(first, LOW, PAGE),
+		op_image(last, LOW + LOW_SIZE - PAGE, PAGE),
+	};
 	struct det_status st;
-	long ret;
 
 	ASSERT_EQ(0, get_stop(CHILD, &st));
-	ret = st.reason == DET_BROKEN ? -ENODATA : 0;
-	EXPECT_EQ(ret, get_op(CHILD, 0, op_merge(buf, BUF_SIZE, 0), &st));
+	if (st.reason == DET_BROKEN) {
+		EXPECT_EQ(-ENODATA, get_ops(CHILD, 0, ops, 2, &st));
+		return;
+	}
+	ASSERT_EQ(0, get_ops(CHILD, 0, ops, 2, &st));
+	EXPECT_EQ(0, memcmp(first, last, PAGE)) TH_LOG("half of each");
+	EXPECT_EQ(0, get_op(CHILD, 0, op_merge(buf, BUF_SIZE, 0), &st));
 }
 
 /* What a dget COPY would replace is there as before, as new, or not at all. */
