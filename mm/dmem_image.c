@@ -68,16 +68,20 @@ static int dmem_snap_room(struct mm_struct *mm, struct mm_struct *to)
 	struct dmem_sum sum = {};
 
 	for_each_vma(vmi, vma)
-		dmem_sum_add(&sum, vma, dmem_child_flags(vma), 0, TASK_SIZE);
-	return dmem_room(to, 0, TASK_SIZE, &sum);
+		dmem_sum_add(&sum, vma, dmem_child_flags(vma), 0,
+			     TASK_SIZE_MAX);
+	return dmem_room(to, 0, TASK_SIZE_MAX, &sum);
 }
 
 static int dmem_snap_locked(struct dmem_share *s)
 {
 	int ret = dmem_snap_room(s->src, s->dst);
 
+	/* What was clean was so beside a snapshot that is no more. */
+	if (!s->again)
+		dmem_touch_range(s->src, 0, TASK_SIZE_MAX);
 	if (!ret)
-		ret = dmem_share_range(s, 0, TASK_SIZE);
+		ret = dmem_share_range(s, 0, TASK_SIZE_MAX);
 	if (s->protected)
 		flush_tlb_mm(s->src);
 	/* Nothing is left out of a space, nor given back. */
@@ -106,8 +110,7 @@ int dmem_snap(struct mm_struct *mm, struct dmem_image **image)
 
 	if (!to)
 		return -ENOMEM;
-	if (!static_key_enabled(&dmem_snapped))
-		static_branch_enable(&dmem_snapped);
+	static_branch_enable(&dmem_snapped);
 	s.dst = to->mm;
 	if (mmap_write_lock_killable(mm)) {
 		ret = -EINTR;

@@ -189,6 +189,24 @@ static void dmem_verify(pmd_t pmd, struct dmem_entry a, struct dmem_entry b)
 	kunmap_local(x);
 }
 
+/* Entries of a table that is clean, in which none can be written. */
+static void dmem_verify_ptes(pmd_t pmd, pte_t *pte, unsigned long nr)
+{
+	unsigned long i;
+
+	if (!IS_ENABLED(CONFIG_DETERMINISTIC_VERIFY) || !dmem_is_table(pmd) ||
+	    !dmem_is_clean(dmem_ptdesc(pmd)))
+		return;
+	for (i = 0; i < nr; i++) {
+		pte_t val = ptep_get(pte + i);
+
+		if (!pte_present(val) || is_zero_pfn(pte_pfn(val)))
+			continue;
+		WARN_ONCE(pte_write(val) || PageAnonExclusive(pte_page(val)),
+			  "a page of a clean page table can be written");
+	}
+}
+
 /*
  * The walk: piece by piece, each what one entry of a PMD table maps at most.
  */
@@ -258,6 +276,29 @@ static bool dmem_is_piece(const struct dmem_walk *w, pmd_t a, pmd_t b)
 	return !w->skip || !dmem_is_table(a) || !dmem_pass_over(dmem_ptdesc(a));
 }
 
+/*
+ * Where nothing is passed over: is all clean in a table of tables that is? Its mark
+ * goes first when something is touched.
+ */
+static void dmem_verify_table(struct dmem_walk *w, unsigned long nr, bool whole)
+{
+	struct ptdesc *table = virt_to_ptdesc(w->apmd);
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		pmd_t a = pmdp_get_lockless(w->apmd + i);
+
+		if (pmd_none(a) ? w->bpmd && !pmd_none(w->bpmd[i]) :
+		    !dmem_is_table(a) || !dmem_is_clean(dmem_ptdesc(a)))
+			break;
+	}
+	if (i < nr)
+		WARN_ONCE(dmem_is_clean(table),
+			  "a clean table of page tables has changed");
+	else if (whole && w->mark)
+		dmem_set_clean(table, true);
+}
+
 /* The next piece in what a pair of PMD tables maps, up to end. */
 static bool dmem_next_in_table(struct dmem_walk *w, unsigned long end)
 {
@@ -266,6 +307,8 @@ static bool dmem_next_in_table(struct dmem_walk *w, unsigned long end)
 	bool whole = !((w->addr | end) & ~PUD_MASK);
 	pmd_t a = __pmd(0), b = __pmd(0);
 
+	if (IS_ENABLED(CONFIG_DETERMINISTIC_VERIFY) && w->skip && table)
+		dmem_verify_table(w, nr, whole);
 	if (w->skip && table && dmem_pass_over(table)) {
 		w->addr = end;
 		return false;
@@ -322,7 +365,8 @@ void dmem_touch_range(struct mm_struct *mm, unsigned long start,
 {
 	struct dmem_walk w = { .a = mm, .addr = start, .end = end };
 
-	if (!static_branch_unlikely(&dmem_snapped))
+	if (!static_branch_unlikely(&dmem_snapped) ||
+	    !test_bit(MMF_DETERMINISTIC, &mm->flags))
 		return;
 	for (; dmem_next_piece(&w); w.addr = w.next)
 		__dmem_touch(w.apmd);
@@ -334,6 +378,8 @@ static void dmem_scan_ptes(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
 {
 	unsigned long addr;
 
+	if (cpte)
+		dmem_verify_ptes(cval, cpte, (end - s->addr) >> PAGE_SHIFT);
 	for (addr = s->addr; addr < end && s->nr < DMEM_SCAN;
 	     addr += PAGE_SIZE) {
 		unsigned long i = (addr - s->addr) >> PAGE_SHIFT;
@@ -491,6 +537,8 @@ static bool dmem_diff_ptes(struct dmem_diff *d, pmd_t pmd, pte_t *a, pte_t *b,
 {
 	unsigned long nr = (end - d->addr) >> PAGE_SHIFT, i = 0;
 
+	if (a)
+		dmem_verify_ptes(pmd, a, nr);
 	do {
 		if (a && b)
 			i += dmem_skip_equal(a + i, b + i, nr - i);
