@@ -470,18 +470,18 @@ int dmem_copy_whole(struct dmem_copy *c)
 	c->saddr = 0;
 	c->daddr = 0;
 	do {
-		ret = dmem_copy_look(c, 0, TASK_SIZE, true, &batches);
+		ret = dmem_copy_look(c, 0, TASK_SIZE_MAX, true, &batches);
 		if (ret)
-			return dmem_give_up(c, 0, TASK_SIZE, ret);
+			return dmem_give_up(c, 0, TASK_SIZE_MAX, ret);
 		if (!dmem_can_share(c))
-			return dmem_fresh_unlocked(c, 0, TASK_SIZE);
-		ret = dmem_share_locked(c, 0, TASK_SIZE, true);
+			return dmem_fresh_unlocked(c, 0, TASK_SIZE_MAX);
+		ret = dmem_share_locked(c, 0, TASK_SIZE_MAX, true);
 	} while (ret == -EAGAIN && !fatal_signal_pending(current));
 	if (!ret) {
 		ret = dmem_fill_shared(c);
 		if (ret == -ENOMEM) {
 			mmap_write_lock(c->dst);
-			dmem_forget(c->dst, 0, TASK_SIZE);
+			dmem_forget(c->dst, 0, TASK_SIZE_MAX);
 			mmap_write_unlock(c->dst);
 			ret = DMEM_BROKEN;
 		}
