@@ -99,7 +99,8 @@ unsigned long dmem_batches_write(struct list_head *batches)
 
 	list_for_each_entry(b, batches, list) {
 		for (i = 0; i < b->nr; i++)
-			n += dmem_page_write(&b->page[i]);
+			if (b->page[i].dst)
+				n += dmem_page_write(&b->page[i]);
 		cond_resched();
 	}
 	return n;

@@ -11,7 +11,8 @@
  * child's mmap lock and drops it before it touches the caller's memory: that
  * may wait for a userfault handler, which may wait for this child. It takes a
  * reference to every page that the write needs, so the write cannot fail.
- * The merge of one page is in dmem_merge.c.
+ * The merge of one page is in dmem_merge.c; a page of which the caller has
+ * changed nothing is taken as it is, dmem_take.c.
  */
 
 #include <linux/deterministic.h>
@@ -266,6 +267,12 @@ static int dmem_look_page(struct dmem_merge *m, struct dmem_page *p,
 
 	p->src = found->page;
 	p->snap = found->snap;
+	p->take = found->take && p->to - p->from == PAGE_SIZE;
+	p->addr = base;
+	if (p->take) {
+		m->pages++;
+		return 0;
+	}
 	if (!p->src && !(found->addr & DMEM_NO_PAGE)) {
 		page = dmem_get_page(m->child, addr, FOLL_FORCE);
 		if (IS_ERR(page))
@@ -319,6 +326,8 @@ int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
 	m->before = m->conflicts;
 	while (s.addr < s.end && !ret) {
 		ret = dmem_scan(&s);
+		if (s.nr && caller == child)
+			dmem_take_look(m, s.found, s.nr);
 		for (i = 0; i < s.nr && !ret; i++) {
 			unsigned long addr = s.found[i].addr & PAGE_MASK;
 			struct dmem_page *p = dmem_batch_slot(&m->batches);
@@ -332,7 +341,7 @@ int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
 			p->to = min(end - addr, PAGE_SIZE);
 			ret = dmem_look_page(m, p, &s.found[i],
 					     addr - child + caller);
-			if (!ret && !p->dst)	/* unchanged after all */
+			if (!ret && !p->dst && !p->take) /* unchanged after all */
 				dmem_batch_unslot(&m->batches);
 			cond_resched();
 		}
@@ -351,7 +360,8 @@ int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
  */
 void dmem_merge_write(struct dmem_merge *m)
 {
-	m->changed = dmem_batches_write(&m->batches);
+	m->changed = dmem_take_write(m) * PAGE_SIZE;
+	m->changed += dmem_batches_write(&m->batches);
 }
 
 /**

@@ -2,8 +2,8 @@
 /*
  * Memory operations on another task's address space: what COPY (dmem.c), sharing
  * pages (dmem_share.c), looking for pages that differ (dmem_scan.c), ZERO and
- * PERM (dmem_map.c), writing bytes (dmem_bytes.c), and snapshots and MERGE
- * (dmem_image.c) share.
+ * PERM (dmem_map.c), writing bytes (dmem_bytes.c), snapshots and MERGE
+ * (dmem_image.c), and pages that a MERGE takes whole (dmem_take.c) share.
  */
 #ifndef _MM_DMEM_INTERNAL_H
 #define _MM_DMEM_INTERNAL_H
@@ -15,6 +15,7 @@
 #include "dmem_merge.h"
 
 struct dmem_copy;
+struct dmem_merge;
 
 /* An operation failed half way: the range has been unmapped as a whole. */
 #define DMEM_BROKEN	(-ENOTRECOVERABLE)
@@ -24,12 +25,14 @@ struct dmem_copy;
  */
 
 struct dmem_page {
-	struct page *dst;		/* pinned for write */
+	struct page *dst;		/* pinned for write; NULL: nothing to write */
 	struct page *src;		/* NULL: zeros */
 	struct page *snap;		/* NULL: zeros */
 	unsigned int from, to;		/* bytes of dst */
 	unsigned int src_from;
 	bool merge;
+	bool take;			/* src whole, into the caller's page table */
+	unsigned long addr;		/* where, if so */
 	struct dmem_rules rules;
 };
 
@@ -116,6 +119,8 @@ struct dmem_share {
 };
 
 bool dmem_shared(const struct vm_area_struct *vma);
+bool dmem_descends(struct vm_area_struct *dvma, struct vm_area_struct *svma,
+		   unsigned long addr);
 vm_flags_t dmem_child_flags(const struct vm_area_struct *vma);
 unsigned long dmem_unbroken(struct vm_area_struct *vma, unsigned long addr,
 			    unsigned long end, bool holes);
@@ -140,6 +145,7 @@ static inline void *dmem_map(struct page *page)
 /* With references to its pages, as far as they were at hand and asked for. */
 struct dmem_found {
 	unsigned long addr;		/* of the page | DMEM_NO_* */
+	bool take;			/* whole */
 	struct page *page;
 	struct page *snap;
 };
@@ -187,5 +193,13 @@ struct dmem_diff {
 void dmem_touch_range(struct mm_struct *mm, unsigned long start,
 		      unsigned long end);
 bool dmem_next_diff(struct dmem_diff *d);
+
+/*
+ * Take: pages that a MERGE need not compare.
+ */
+
+void dmem_take_look(struct dmem_merge *m, struct dmem_found *found,
+		    unsigned int nr);
+unsigned long dmem_take_write(struct dmem_merge *m);
 
 #endif /* _MM_DMEM_INTERNAL_H */

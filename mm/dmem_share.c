@@ -99,8 +99,8 @@ unsigned long dmem_unbroken(struct vm_area_struct *vma,
  * rmap of those pages then finds dvma: it must hold every anon_vma of svma's
  * (it descends from it), and the indices must agree.
  */
-static bool dmem_descends(struct vm_area_struct *dvma,
-			  struct vm_area_struct *svma, unsigned long addr)
+bool dmem_descends(struct vm_area_struct *dvma, struct vm_area_struct *svma,
+		   unsigned long addr)
 {
 	struct anon_vma_chain *s, *d;
 

@@ -69,7 +69,7 @@ unsigned long dmem_image_pages(struct dmem_image *image);
  * @where: out: where the last look failed, or its first conflict; caller's
  *	   address
  * @conflicts: out: bytes in conflict
- * @changed: out: bytes written
+ * @changed: out: bytes written; all of a page that was taken whole
  * @pages: out: pages that differ
  * @ranges: out: conflicts, first ones first
  * @nr_ranges: out: how many
