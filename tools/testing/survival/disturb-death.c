@@ -328,6 +328,7 @@ static void choose_victims(pid_t load, unsigned long long *random)
  */
 static unsigned long once_oom(pid_t load, unsigned long long *random)
 {
+	static long lower;	/* than in vain before: some can be reclaimed */
 	long used, before, after;
 	char limit[32];
 
@@ -337,7 +338,7 @@ static unsigned long once_oom(pid_t load, unsigned long long *random)
 	choose_victims(load, random);
 	before = get_number(in_group(oom_group, "memory.events"), "oom_kill");
 	used = get_number(in_group(oom_group, "memory.current"), NULL);
-	used += (long)any(random, 6 << 20) - (2 << 20);
+	used += (long)any(random, 6 << 20) - (2 << 20) - lower;
 	if (used < 1 << 20)
 		used = 1 << 20;
 	snprintf(limit, sizeof(limit), "%ld", used);
@@ -345,6 +346,7 @@ static unsigned long once_oom(pid_t load, unsigned long long *random)
 	nap(random, 60000);
 	put_file(in_group(oom_group, "memory.max"), "max");
 	after = get_number(in_group(oom_group, "memory.events"), "oom_kill");
+	lower = after > before ? 0 : lower + (1 << 20);
 	return tally_did(&tally[OOM], after > before ? after - before : 0);
 }
 
