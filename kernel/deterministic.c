@@ -537,7 +537,7 @@ static int det_op_merge(struct det_call *c, u32 first)
 	if (!ret && report)
 		ret = -DET_ECONFLICT;
 	if (!ret)
-		dmem_merge_write(&m);
+		ret = dmem_merge_write(&m);
 	dmem_merge_end(&m);
 	dmem_image_put(m.image);
 	c->merged = true;

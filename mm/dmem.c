@@ -154,6 +154,8 @@ static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 	struct dmem_sum sum;
 	int ret;
 
+	dmem_date(c->src);
+	dmem_date(c->dst);
 	if (mmap_write_lock_killable(c->src))
 		return -EINTR;
 	mmap_write_lock_nested(c->dst, SINGLE_DEPTH_NESTING);

@@ -78,9 +78,6 @@ static int dmem_snap_locked(struct dmem_share *s)
 {
 	int ret = dmem_snap_room(s->src, s->dst);
 
-	/* What was clean was so beside a snapshot that is no more. */
-	if (!s->again)
-		dmem_touch_range(s->src, 0, TASK_SIZE_MAX);
 	if (!ret)
 		ret = dmem_share_range(s, 0, TASK_SIZE_MAX);
 	if (s->protected)
@@ -105,14 +102,14 @@ static int dmem_snap_locked(struct dmem_share *s)
 int dmem_snap(struct mm_struct *mm, struct dmem_image **image)
 {
 	struct dmem_image *to = *image ?: dmem_image_alloc();
-	struct dmem_share s = { .src = mm, .whole = true, .snap = true,
-				.again = *image };
+	struct dmem_share s = { .src = mm, .whole = true, .snap = true };
 	int ret;
 
 	if (!to)
 		return -ENOMEM;
-	static_branch_enable(&dmem_snapped);
 	s.dst = to->mm;
+	dmem_date(mm);
+	dmem_date(s.dst);
 	if (mmap_write_lock_killable(mm)) {
 		ret = -EINTR;
 	} else {
@@ -357,11 +354,16 @@ int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
 /**
  * dmem_merge_write - write what was looked at
  * @m: the MERGEs of this call, each looked at
+ *
+ * Return: 0; -EINTR: the caller is dying; -EOWNERDEAD: the machine has lost a page
+ * of the caller's since the look. All others are written all the same.
  */
-void dmem_merge_write(struct dmem_merge *m)
+int dmem_merge_write(struct dmem_merge *m)
 {
-	m->changed = dmem_take_write(m) * PAGE_SIZE;
+	int ret = dmem_take_write(m);
+
 	m->changed += dmem_batches_write(&m->batches);
+	return ret;
 }
 
 /**

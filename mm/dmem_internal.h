@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Memory operations on another task's address space: what COPY (dmem.c), sharing
- * pages (dmem_share.c), looking for pages that differ (dmem_scan.c), ZERO and
- * PERM (dmem_map.c), writing bytes (dmem_bytes.c), snapshots and MERGE
+ * pages (dmem_share.c), looking for pages that differ (dmem_scan.c) and for tables that do not
+ * (dmem_touch.c), ZERO and PERM (dmem_map.c), writing bytes (dmem_bytes.c), snapshots and MERGE
  * (dmem_image.c), and pages that a MERGE takes whole (dmem_take.c) share.
  */
 #ifndef _MM_DMEM_INTERNAL_H
@@ -102,7 +102,7 @@ void dmem_unlock(struct mm_struct *mm);
  * @src: of this one
  * @whole: shared memory becomes zeros, and what is left out is unmapped
  * @snap: @dst is a snapshot: what fork wipes stays
- * @again: and was one of @src before: what is clean is not looked at
+ * @now: private: from dmem_tick()
  * @where: out: how far it has come
  * @changed: out: something of @dst has been replaced
  * @protected: out: entries of @src are read-only now
@@ -112,7 +112,7 @@ struct dmem_share {
 	struct mm_struct *src;
 	bool whole;
 	bool snap;
-	bool again;
+	unsigned long now;
 	unsigned long where;
 	bool changed;
 	bool protected;
@@ -173,11 +173,10 @@ static inline void dmem_found_put(struct dmem_found *found)
 /**
  * struct dmem_diff - pages of two address spaces that are not the same
  * @a: the one, with its mmap lock held for write
- * @b: the other, likewise; NULL: all pages of @a
+ * @b: a copy of it, likewise; NULL: all pages of @a
  * @addr: where to go on
  * @end: behind the last page to look at
- * @skip: pass over what is clean in @a: @b is its snapshot
- * @mark: mark what is found clean
+ * @now: from dmem_tick(), if @b
  * @from: out: pages from here to @addr differ
  */
 struct dmem_diff {
@@ -185,14 +184,59 @@ struct dmem_diff {
 	struct mm_struct *b;
 	unsigned long addr;
 	unsigned long end;
-	bool skip;
-	bool mark;
+	unsigned long now;
 	unsigned long from;
 };
 
-void dmem_touch_range(struct mm_struct *mm, unsigned long start,
-		      unsigned long end);
 bool dmem_next_diff(struct dmem_diff *d);
+pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr, unsigned long end,
+		unsigned long *next);
+
+/*
+ * Touch: page tables in which nothing has changed.
+ */
+
+void dmem_date(struct mm_struct *mm);
+unsigned long dmem_tick(void);
+void dmem_set_sync(struct ptdesc *of, struct ptdesc *copy, unsigned long now);
+
+/* Page tables have no other use for these; a new page comes without the flag. */
+static inline unsigned long *dmem_touched(struct ptdesc *table)
+{
+	return &table->pt_index;
+}
+
+static inline unsigned long *dmem_synced(struct ptdesc *table)
+{
+	return &table->_pt_pad_1;
+}
+
+static inline bool dmem_has_times(const struct ptdesc *table)
+{
+	return test_bit(PG_workingset, &table->__page_flags);
+}
+
+/* Are all entries of two tables equal, with no need to look? */
+static inline bool dmem_in_sync(struct ptdesc *of, struct ptdesc *copy)
+{
+	unsigned long synced;
+
+	if (!dmem_has_times(of) || !dmem_has_times(copy))
+		return false;
+	synced = READ_ONCE(*dmem_synced(copy));
+	return synced && READ_ONCE(*dmem_touched(of)) <= synced;
+}
+
+static inline bool dmem_is_table(pmd_t pmd)
+{
+	return (pmd_val(pmd) & (_PAGE_PRESENT | _PAGE_PSE)) == _PAGE_PRESENT;
+}
+
+static inline struct ptdesc *dmem_ptdesc(pmd_t pmd)
+{
+	return page_ptdesc(pfn_to_page((pmd_val(pmd) & PTE_PFN_MASK) >>
+				       PAGE_SHIFT));
+}
 
 /*
  * Take: pages that a MERGE need not compare.
@@ -200,6 +244,6 @@ bool dmem_next_diff(struct dmem_diff *d);
 
 void dmem_take_look(struct dmem_merge *m, struct dmem_found *found,
 		    unsigned int nr);
-unsigned long dmem_take_write(struct dmem_merge *m);
+int dmem_take_write(struct dmem_merge *m);
 
 #endif /* _MM_DMEM_INTERNAL_H */

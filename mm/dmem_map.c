@@ -38,7 +38,6 @@ int dmem_unmap(struct mm_struct *mm, unsigned long start,
 
 	if (start >= end || !find_vma_intersection(mm, start, end))
 		return 0;
-	dmem_touch_range(mm, start, end);
 	return do_vmi_munmap(&vmi, mm, start, end - start, NULL, false);
 }
 
@@ -62,7 +61,6 @@ bool dmem_zap(struct vm_area_struct *vma, unsigned long start,
 	mmu_notifier_invalidate_range_start(&range);
 	while (dmem_next_diff(&d)) {
 		any = true;
-		dmem_touch_range(vma->vm_mm, d.from, d.addr);
 		unmap_page_range(&tlb, vma, d.from, d.addr, NULL);
 	}
 	mmu_notifier_invalidate_range_end(&range);

@@ -7,12 +7,7 @@
  * another one: two entries that name one page stand for the same bytes. No byte
  * is looked at here, only entries.
  *
- * Nor is each entry. A page table of a space is clean if all its entries were
- * equal to the snapshot's, and it has not been touched since: neither by a fault,
- * of whatever kind, nor by an operation of its parent's. An equal entry cannot be
- * written without a fault, as its page is not the space's alone. What the machine
- * does to pages (swap, migration, compaction) does not change their bytes. So a
- * clean table is passed over, and a table of tables in which all is clean.
+ * Nor is each entry: tables that are in sync (dmem_touch.c) are passed over.
  */
 
 #include <linux/dmem.h>
@@ -112,11 +107,6 @@ static unsigned long dmem_skip_none(pte_t *pte, unsigned long nr)
 	return i;
 }
 
-static bool dmem_is_table(pmd_t pmd)
-{
-	return pmd_present(pmd) && !pmd_leaf(pmd);
-}
-
 static bool dmem_same_huge(pmd_t a, pmd_t b)
 {
 	return pmd_present(a) && pmd_leaf(a) && pmd_present(b) && pmd_leaf(b) &&
@@ -124,78 +114,47 @@ static bool dmem_same_huge(pmd_t a, pmd_t b)
 }
 
 /*
- * Clean tables. The mark is a flag that page tables have no other use for, and
- * that a new page comes without.
+ * With CONFIG_DETERMINISTIC_VERIFY nothing is passed over: is all as it should be?
  */
 
-DEFINE_STATIC_KEY_FALSE(dmem_snapped);
+#define DMEM_VERIFY	IS_ENABLED(CONFIG_DETERMINISTIC_VERIFY)
 
-static unsigned long *dmem_marks(struct ptdesc *table)
+static bool dmem_pass_over(struct ptdesc *of, struct ptdesc *copy)
 {
-	return &table->__page_flags;
+	return !DMEM_VERIFY && dmem_in_sync(of, copy);
 }
 
-static bool dmem_is_clean(struct ptdesc *table)
+static bool dmem_tables_in_sync(pmd_t of, pmd_t copy)
 {
-	return test_bit(PG_workingset, dmem_marks(table));
-}
-
-static void dmem_set_clean(struct ptdesc *table, bool clean)
-{
-	if (dmem_is_clean(table) == clean)
-		return;
-	if (clean)
-		set_bit(PG_workingset, dmem_marks(table));
-	else
-		clear_bit(PG_workingset, dmem_marks(table));
-}
-
-static struct ptdesc *dmem_ptdesc(pmd_t pmd)
-{
-	return page_ptdesc(pmd_page(pmd));
-}
-
-void __dmem_touch(pmd_t *pmd)
-{
-	pmd_t val = pmdp_get_lockless(pmd);
-
-	dmem_set_clean(virt_to_ptdesc(pmd), false);
-	if (dmem_is_table(val))
-		dmem_set_clean(dmem_ptdesc(val), false);
-}
-
-/* Is it, and may it be passed over? */
-static bool dmem_pass_over(struct ptdesc *table)
-{
-	return !IS_ENABLED(CONFIG_DETERMINISTIC_VERIFY) && dmem_is_clean(table);
+	return dmem_is_table(of) && dmem_is_table(copy) &&
+	       dmem_in_sync(dmem_ptdesc(of), dmem_ptdesc(copy));
 }
 
 /*
- * Two entries of a table that is clean are not equal. They may be the same page
- * in two states, one of which is on its way to swap or to another node.
+ * Two entries of tables in sync are not equal. They may be the same page in two
+ * states, one of which is on its way to swap or to another node.
  */
-static void dmem_verify(pmd_t pmd, struct dmem_entry a, struct dmem_entry b)
+static void dmem_verify(pmd_t of, pmd_t copy, struct dmem_entry a,
+			struct dmem_entry b)
 {
 	void *x, *y;
 
-	if (!IS_ENABLED(CONFIG_DETERMINISTIC_VERIFY) || !dmem_is_table(pmd) ||
-	    !dmem_is_clean(dmem_ptdesc(pmd)) || a.kind > DMEM_PFN ||
-	    b.kind > DMEM_PFN)
+	if (!DMEM_VERIFY || !dmem_tables_in_sync(of, copy) ||
+	    a.kind > DMEM_PFN || b.kind > DMEM_PFN)
 		return;
 	x = dmem_map(a.kind == DMEM_PFN ? pfn_to_page(a.val) : NULL);
 	y = dmem_map(b.kind == DMEM_PFN ? pfn_to_page(b.val) : NULL);
-	WARN_ONCE(memcmp(x, y, PAGE_SIZE), "a clean page table has changed");
+	WARN_ONCE(memcmp(x, y, PAGE_SIZE), "a page table in sync has changed");
 	kunmap_local(y);
 	kunmap_local(x);
 }
 
-/* Entries of a table that is clean, in which none can be written. */
-static void dmem_verify_ptes(pmd_t pmd, pte_t *pte, unsigned long nr)
+/* Entries of a table in sync: none can be written. */
+static void dmem_verify_ptes(pmd_t of, pmd_t copy, pte_t *pte, unsigned long nr)
 {
 	unsigned long i;
 
-	if (!IS_ENABLED(CONFIG_DETERMINISTIC_VERIFY) || !dmem_is_table(pmd) ||
-	    !dmem_is_clean(dmem_ptdesc(pmd)))
+	if (!DMEM_VERIFY || !dmem_tables_in_sync(of, copy))
 		return;
 	for (i = 0; i < nr; i++) {
 		pte_t val = ptep_get(pte + i);
@@ -203,7 +162,7 @@ static void dmem_verify_ptes(pmd_t pmd, pte_t *pte, unsigned long nr)
 		if (!pte_present(val) || is_zero_pfn(pte_pfn(val)))
 			continue;
 		WARN_ONCE(pte_write(val) || PageAnonExclusive(pte_page(val)),
-			  "a page of a clean page table can be written");
+			  "a page of a page table in sync can be written");
 	}
 }
 
@@ -213,11 +172,10 @@ static void dmem_verify_ptes(pmd_t pmd, pte_t *pte, unsigned long nr)
 
 struct dmem_walk {
 	struct mm_struct *a;
-	struct mm_struct *b;		/* or NULL */
+	struct mm_struct *b;		/* its copy, or NULL */
 	unsigned long addr;
 	unsigned long end;
-	bool skip;			/* what is clean in a */
-	bool mark;			/* what is found clean */
+	unsigned long now;		/* of what is found in sync; 0: not noted */
 	pmd_t *apmd;			/* out: or NULL */
 	pmd_t *bpmd;
 	unsigned long next;		/* out: behind the piece */
@@ -242,8 +200,8 @@ static unsigned long dmem_skip_puds(pud_t *pud, unsigned long addr,
  * The entry for addr in a PMD table, or NULL where there is no table; then *next
  * is where the emptiness ends.
  */
-static pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr,
-		       unsigned long end, unsigned long *next)
+pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr, unsigned long end,
+		unsigned long *next)
 {
 	pgd_t *pgd;
 	p4d_t *p4d;
@@ -273,43 +231,48 @@ static bool dmem_is_piece(const struct dmem_walk *w, pmd_t a, pmd_t b)
 {
 	if (pmd_none(a) && pmd_none(b))
 		return false;
-	return !w->skip || !dmem_is_table(a) || !dmem_pass_over(dmem_ptdesc(a));
+	return DMEM_VERIFY || !w->b || !dmem_tables_in_sync(a, b);
 }
 
 /*
- * Where nothing is passed over: is all clean in a table of tables that is? Its mark
- * goes first when something is touched.
+ * Where nothing is passed over: is all in sync in two tables of tables that are?
+ * Truncation may be between the one and the other; it has the lock.
  */
 static void dmem_verify_table(struct dmem_walk *w, unsigned long nr, bool whole)
 {
-	struct ptdesc *table = virt_to_ptdesc(w->apmd);
+	struct ptdesc *a = virt_to_ptdesc(w->apmd), *b = virt_to_ptdesc(w->bpmd);
 	unsigned long i;
 
 	for (i = 0; i < nr; i++) {
-		pmd_t a = pmdp_get_lockless(w->apmd + i);
+		pmd_t x = pmdp_get_lockless(w->apmd + i);
+		pmd_t y = pmdp_get_lockless(w->bpmd + i);
 
-		if (pmd_none(a) ? w->bpmd && !pmd_none(w->bpmd[i]) :
-		    !dmem_is_table(a) || !dmem_is_clean(dmem_ptdesc(a)))
+		if ((pmd_val(x) | pmd_val(y)) && !dmem_tables_in_sync(x, y))
 			break;
 	}
-	if (i < nr)
-		WARN_ONCE(dmem_is_clean(table),
-			  "a clean table of page tables has changed");
-	else if (whole && w->mark)
-		dmem_set_clean(table, true);
+	if (i == nr) {
+		if (whole && w->now)
+			dmem_set_sync(a, b, w->now);
+	} else if (dmem_in_sync(a, b)) {
+		spin_lock(pte_lockptr(w->a, w->apmd + i));
+		spin_unlock(pte_lockptr(w->a, w->apmd + i));
+		WARN_ONCE(dmem_in_sync(a, b),
+			  "a table of page tables in sync has changed");
+	}
 }
 
 /* The next piece in what a pair of PMD tables maps, up to end. */
 static bool dmem_next_in_table(struct dmem_walk *w, unsigned long end)
 {
 	unsigned long nr = DIV_ROUND_UP(end - (w->addr & PMD_MASK), PMD_SIZE), i;
-	struct ptdesc *table = w->apmd ? virt_to_ptdesc(w->apmd) : NULL;
+	bool both = w->apmd && w->bpmd;
 	bool whole = !((w->addr | end) & ~PUD_MASK);
 	pmd_t a = __pmd(0), b = __pmd(0);
 
-	if (IS_ENABLED(CONFIG_DETERMINISTIC_VERIFY) && w->skip && table)
+	if (DMEM_VERIFY && both)
 		dmem_verify_table(w, nr, whole);
-	if (w->skip && table && dmem_pass_over(table)) {
+	if (both && dmem_pass_over(virt_to_ptdesc(w->apmd),
+				   virt_to_ptdesc(w->bpmd))) {
 		w->addr = end;
 		return false;
 	}
@@ -329,8 +292,9 @@ static bool dmem_next_in_table(struct dmem_walk *w, unsigned long end)
 		w->next = pmd_addr_end(w->addr, end);
 		return true;
 	}
-	if (whole && w->mark && table)
-		dmem_set_clean(table, true);
+	if (whole && both && w->now)
+		dmem_set_sync(virt_to_ptdesc(w->apmd), virt_to_ptdesc(w->bpmd),
+			      w->now);
 	return false;
 }
 
@@ -354,24 +318,6 @@ static bool dmem_next_piece(struct dmem_walk *w)
 	return false;
 }
 
-/**
- * dmem_touch_range - an operation changes what a range maps
- * @mm: whose; the mmap lock is held
- * @start: first address
- * @end: behind the last one
- */
-void dmem_touch_range(struct mm_struct *mm, unsigned long start,
-		      unsigned long end)
-{
-	struct dmem_walk w = { .a = mm, .addr = start, .end = end };
-
-	if (!static_branch_unlikely(&dmem_snapped) ||
-	    !test_bit(MMF_DETERMINISTIC, &mm->flags))
-		return;
-	for (; dmem_next_piece(&w); w.addr = w.next)
-		__dmem_touch(w.apmd);
-}
-
 /* Compare entries one by one, up to end; a huge page has no PTEs. */
 static void dmem_scan_ptes(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
 			   pmd_t ival, pte_t *ipte, unsigned long end)
@@ -379,7 +325,8 @@ static void dmem_scan_ptes(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
 	unsigned long addr;
 
 	if (cpte)
-		dmem_verify_ptes(cval, cpte, (end - s->addr) >> PAGE_SHIFT);
+		dmem_verify_ptes(cval, ival, cpte,
+				 (end - s->addr) >> PAGE_SHIFT);
 	for (addr = s->addr; addr < end && s->nr < DMEM_SCAN;
 	     addr += PAGE_SIZE) {
 		unsigned long i = (addr - s->addr) >> PAGE_SHIFT;
@@ -398,7 +345,7 @@ static void dmem_scan_ptes(struct dmem_scan *s, pmd_t cval, pte_t *cpte,
 		o = dmem_entry(ival, ipte ? ipte + i : NULL, addr);
 		if (dmem_entry_equal(c, o))
 			continue;
-		dmem_verify(cval, c, o);
+		dmem_verify(cval, ival, c, o);
 		s->found[s->nr++] = (struct dmem_found){
 			.addr = addr |
 				(c.kind == DMEM_NONE ? DMEM_NO_PAGE : 0) |
@@ -484,7 +431,7 @@ static bool dmem_scan_pmd(struct dmem_scan *s, pmd_t *cpmd, pmd_t *ipmd,
  */
 int dmem_scan(struct dmem_scan *s)
 {
-	struct dmem_walk w = { .a = s->mm, .b = s->image, .skip = s->image };
+	struct dmem_walk w = { .a = s->mm, .b = s->image };
 	struct vm_area_struct *vma;
 
 	s->nr = 0;
@@ -518,7 +465,8 @@ int dmem_scan(struct dmem_scan *s)
  */
 
 /* One of two tables, or neither, is NULL: there is none. */
-static bool dmem_same_page(pmd_t pmd, pte_t *a, pte_t *b, unsigned long i)
+static bool dmem_same_page(pmd_t of, pmd_t copy, pte_t *a, pte_t *b,
+			   unsigned long i)
 {
 	const pmd_t none = __pmd(0);
 	struct dmem_entry x = dmem_entry(none, a ? a + i : NULL, 0);
@@ -526,27 +474,26 @@ static bool dmem_same_page(pmd_t pmd, pte_t *a, pte_t *b, unsigned long i)
 
 	if (dmem_entry_equal(x, y))
 		return true;
-	if (b)
-		dmem_verify(pmd, x, y);
+	dmem_verify(of, copy, x, y);
 	return false;
 }
 
 /* The locks of both tables are held. */
-static bool dmem_diff_ptes(struct dmem_diff *d, pmd_t pmd, pte_t *a, pte_t *b,
-			   unsigned long end)
+static bool dmem_diff_ptes(struct dmem_diff *d, pmd_t of, pmd_t copy, pte_t *a,
+			   pte_t *b, unsigned long end)
 {
 	unsigned long nr = (end - d->addr) >> PAGE_SHIFT, i = 0;
 
 	if (a)
-		dmem_verify_ptes(pmd, a, nr);
+		dmem_verify_ptes(of, copy, a, nr);
 	do {
 		if (a && b)
 			i += dmem_skip_equal(a + i, b + i, nr - i);
 		else
 			i += dmem_skip_none((a ?: b) + i, nr - i);
-	} while (i < nr && dmem_same_page(pmd, a, b, i) && ++i < nr);
+	} while (i < nr && dmem_same_page(of, copy, a, b, i) && ++i < nr);
 	d->from = d->addr + i * PAGE_SIZE;
-	while (i < nr && !dmem_same_page(pmd, a, b, i))
+	while (i < nr && !dmem_same_page(of, copy, a, b, i))
 		i++;
 	d->addr += i * PAGE_SIZE;
 	return d->from < d->addr;
@@ -560,6 +507,7 @@ static bool dmem_diff_tables(struct dmem_diff *d, pmd_t *apmd, pmd_t *bpmd,
 			     unsigned long end)
 {
 	bool whole = !((d->addr | end) & ~PMD_MASK), found = false;
+	pmd_t of = __pmd(0), copy = __pmd(0);
 	spinlock_t *aptl, *bptl;	/* of the two tables */
 	pte_t *a = NULL, *b = NULL;
 
@@ -567,6 +515,7 @@ static bool dmem_diff_tables(struct dmem_diff *d, pmd_t *apmd, pmd_t *bpmd,
 		a = pte_offset_map_lock(d->a, apmd, d->addr, &aptl);
 		if (!a)
 			return false;
+		of = *apmd;
 	}
 	if (bpmd) {
 		b = pte_offset_map_nolock(d->b, bpmd, d->addr, &bptl);
@@ -574,10 +523,11 @@ static bool dmem_diff_tables(struct dmem_diff *d, pmd_t *apmd, pmd_t *bpmd,
 			goto unlock;
 		/* mmap locks: the table stays. */
 		spin_lock_nested(bptl, SINGLE_DEPTH_NESTING);
+		copy = *bpmd;
 	}
-	found = dmem_diff_ptes(d, apmd ? *apmd : __pmd(0), a, b, end);
-	if (!found && whole && d->mark && a)
-		dmem_set_clean(dmem_ptdesc(*apmd), true);
+	found = dmem_diff_ptes(d, of, copy, a, b, end);
+	if (!found && whole && a && b && d->now)
+		dmem_set_sync(dmem_ptdesc(of), dmem_ptdesc(copy), d->now);
 	if (b)
 		pte_unmap_unlock(b, bptl);
 unlock:
@@ -628,8 +578,7 @@ static bool dmem_diff_piece(struct dmem_diff *d, const struct dmem_walk *w)
 bool dmem_next_diff(struct dmem_diff *d)
 {
 	struct dmem_walk w = { .a = d->a, .b = d->b, .addr = d->addr,
-			       .end = d->end, .skip = d->skip,
-			       .mark = d->mark };
+			       .end = d->end, .now = d->now };
 
 	for (; dmem_next_piece(&w); w.addr = d->addr) {
 		d->addr = w.addr;

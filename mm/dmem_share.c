@@ -97,7 +97,8 @@ unsigned long dmem_unbroken(struct vm_area_struct *vma,
 /*
  * May pages of svma be mapped into dvma, which is there already? Only if the
  * rmap of those pages then finds dvma: it must hold every anon_vma of svma's
- * (it descends from it), and the indices must agree.
+ * (it descends from it), and the indices must agree. So pages that belong to one of
+ * svma's own anon_vmas may be mapped in either, dmem_take.c.
  */
 bool dmem_descends(struct vm_area_struct *dvma, struct vm_area_struct *svma,
 		   unsigned long addr)
@@ -305,7 +306,7 @@ static int dmem_share_again(struct dmem_share *s, struct vm_area_struct *dvma,
 			    unsigned long end)
 {
 	struct dmem_diff d = { .a = s->src, .b = s->dst, .addr = start,
-			       .end = end, .skip = s->again, .mark = s->snap };
+			       .end = end, .now = s->now };
 	struct mmu_notifier_range range;
 	struct mmu_gather tlb;
 	bool first = true;
@@ -456,6 +457,7 @@ int dmem_share_range(struct dmem_share *s, unsigned long start,
 
 	if (ret)
 		return ret;
+	s->now = dmem_tick();
 	for_each_vma_range(vmi, vma, end) {
 		s->where = max(start, vma->vm_start);
 		ret = dmem_share_piece(s, vma, s->where, min(end, vma->vm_end));

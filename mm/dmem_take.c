@@ -17,6 +17,8 @@
  */
 
 #include <linux/dmem.h>
+#include <linux/freezer.h>
+#include <linux/ksm.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/mmu_notifier.h>
@@ -36,7 +38,8 @@ struct dmem_take {
 	struct vm_area_struct *to;	/* of the last page */
 	struct vm_area_struct *from;
 	bool may;			/* pages go from one to the other */
-	unsigned long start, end;	/* of what has been taken */
+	unsigned long start, end;	/* of what is to be taken */
+	unsigned long taken;		/* pages */
 };
 
 static bool dmem_contains(const struct vm_area_struct *vma, unsigned long addr)
@@ -72,19 +75,11 @@ static bool dmem_names(const struct vm_area_struct *vma, pte_t pte,
 	return snap && pte_pfn(pte) == page_to_pfn(snap);
 }
 
-/* The caller's entry with its lock, or NULL if it has no page table there. */
-static pte_t *dmem_lock_entry(struct mm_struct *mm, unsigned long addr,
-			      spinlock_t **ptl)
-{
-	pmd_t *pmd = mm_find_pmd(mm, addr);
-
-	return pmd ? pte_offset_map_lock(mm, pmd, addr, ptl) : NULL;
-}
-
 static bool dmem_look_take(struct dmem_take *t, const struct dmem_found *found)
 {
 	unsigned long addr = found->addr & PAGE_MASK;
 	spinlock_t *ptl;	/* of the caller's entry */
+	pmd_t *pmd;
 	pte_t *pte;
 	bool take;
 
@@ -93,7 +88,8 @@ static bool dmem_look_take(struct dmem_take *t, const struct dmem_found *found)
 	    (!found->snap && !(found->addr & DMEM_NO_SNAP)) ||
 	    !dmem_may_take(t, addr))
 		return false;
-	pte = dmem_lock_entry(t->caller, addr, &ptl);
+	pmd = mm_find_pmd(t->caller, addr);
+	pte = pmd ? pte_offset_map_lock(t->caller, pmd, addr, &ptl) : NULL;
 	if (!pte)
 		return false;
 	take = dmem_names(t->to, ptep_get(pte), found->snap);
@@ -133,7 +129,7 @@ static bool dmem_take_locked(struct dmem_take *t, struct dmem_page *p,
 	pte_t old = ptep_get(to), pte = ptep_get(from);
 
 	if (!dmem_names(t->to, old, p->snap) || !pte_present(pte) ||
-	    pte_pfn(pte) != page_to_pfn(p->src) || PageHWPoison(p->src) ||
+	    pte_pfn(pte) != page_to_pfn(p->src) ||
 	    folio_test_large(folio) || !PageAnonExclusive(p->src) ||
 	    folio_maybe_dma_pinned(folio) ||
 	    folio_try_dup_anon_rmap_pte(folio, p->src, t->from))
@@ -142,7 +138,8 @@ static bool dmem_take_locked(struct dmem_take *t, struct dmem_page *p,
 	folio_move_anon_rmap(folio, t->to);
 	ptep_set_wrprotect(t->child, p->addr, from);
 
-	old = ptep_get_and_clear(t->caller, p->addr, to);
+	/* No CPU may read the old page after another has read the new one. */
+	old = ptep_clear_flush(t->to, p->addr, to);
 	pte = pte_wrprotect(mk_pte(p->src, t->to->vm_page_prot));
 	set_pte_at(t->caller, p->addr, to, pte_mksoft_dirty(pte_mkdirty(pte)));
 	if (p->snap && pte_present(old)) {
@@ -150,6 +147,7 @@ static bool dmem_take_locked(struct dmem_take *t, struct dmem_page *p,
 		folio_remove_rmap_pte(page_folio(p->snap), p->snap, t->to);
 		put_page(p->snap);
 	} else {
+		ksm_might_unmap_zero_page(t->caller, old);
 		inc_mm_counter(t->caller, MM_ANONPAGES);
 	}
 	return true;
@@ -159,19 +157,24 @@ static bool dmem_take_page(struct dmem_take *t, struct dmem_page *p)
 {
 	struct folio *folio = page_folio(p->src);
 	spinlock_t *ptl, *nested;	/* of the caller's entry, of the child's */
+	pmd_t *to_pmd, *from_pmd;
 	bool taken = false;
 	pte_t *to, *from;
-	pmd_t *pmd;
 
-	if (!dmem_may_take(t, p->addr) || !folio_trylock(folio))
+	if (!dmem_may_take(t, p->addr))
 		return false;
-	to = dmem_lock_entry(t->caller, p->addr, &ptl);
+	to_pmd = mm_find_pmd(t->caller, p->addr);
+	from_pmd = mm_find_pmd(t->child, p->addr);
+	if (!to_pmd || !from_pmd)
+		return false;
+	/* Whoever has it locked (reclaim, migration) waits for no mmap lock. */
+	folio_lock(folio);
+	to = pte_offset_map_lock(t->caller, to_pmd, p->addr, &ptl);
 	if (!to)
 		goto unlock;
-	pmd = mm_find_pmd(t->child, p->addr);
-	from = pmd ? pte_offset_map_nolock(t->child, pmd, p->addr, &nested) :
-		     NULL;
+	from = pte_offset_map_nolock(t->child, from_pmd, p->addr, &nested);
 	if (from) {
+		dmem_touch(t->caller, to_pmd);
 		/* mmap lock: the table stays. */
 		spin_lock_nested(nested, SINGLE_DEPTH_NESTING);
 		taken = dmem_take_locked(t, p, to, from);
@@ -183,26 +186,23 @@ unlock:
 	return taken;
 }
 
-/* Take what can be taken; the others get back their p->take. */
-static unsigned long dmem_take_all(struct dmem_take *t,
-				   struct list_head *batches)
+/* Take what can be taken; the others keep their p->take. */
+static void dmem_take_all(struct dmem_take *t, struct list_head *batches)
 {
 	struct dmem_batch *b;
-	unsigned long n = 0;
 	unsigned int i;
 
 	list_for_each_entry(b, batches, list) {
 		for (i = 0; i < b->nr; i++) {
 			struct dmem_page *p = &b->page[i];
 
-			if (!p->take || !dmem_take_page(t, p))
-				continue;
-			p->take = false;
-			n++;
+			if (p->take && dmem_take_page(t, p)) {
+				p->take = false;
+				t->taken++;
+			}
 		}
 		cond_resched();
 	}
-	return n;
 }
 
 /* The range of all pages that are to be taken. */
@@ -223,18 +223,24 @@ static bool dmem_take_range(struct dmem_take *t, struct list_head *batches)
 	return t->start < t->end;
 }
 
-/* Not taken after all: to be written. Memory is waited for. */
-static void dmem_take_back(struct dmem_merge *m, struct dmem_page *p)
+/*
+ * Not taken after all: to be written, as others have been. So memory is waited for,
+ * and it is no matter if a thread has changed the permission since. If it has
+ * unmapped the page there is nothing to do; else the machine has lost it.
+ */
+static int dmem_take_back(struct dmem_merge *m, struct dmem_page *p)
 {
-	struct page *page;
+	struct page *page = dmem_pin_page(m->caller, p->addr, FOLL_FORCE);
 
-	do {
-		page = dmem_pin_page(m->caller, p->addr, 0);
-		cond_resched();
-	} while (page == ERR_PTR(-ENOMEM));
-	/* Else a thread has unmapped it since, or the caller is dying. */
-	if (!IS_ERR(page))
-		p->dst = page;
+	while (page == ERR_PTR(-ENOMEM)) {
+		schedule_timeout_killable(HZ / 100);
+		try_to_freeze();
+		page = dmem_pin_page(m->caller, p->addr, FOLL_FORCE);
+	}
+	if (IS_ERR(page))
+		return page == ERR_PTR(-EFAULT) ? 0 : PTR_ERR(page);
+	p->dst = page;
+	return 0;
 }
 
 /**
@@ -244,31 +250,28 @@ static void dmem_take_back(struct dmem_merge *m, struct dmem_page *p)
  * Those that are no longer what they were are pinned, to be written byte by byte.
  *
  * Context: takes both mmap locks for write.
- * Return: how many were taken.
+ * Return: 0; -EINTR: the caller is dying; -EOWNERDEAD: a page of its is lost.
  */
-unsigned long dmem_take_write(struct dmem_merge *m)
+int dmem_take_write(struct dmem_merge *m)
 {
 	struct dmem_take t = { .caller = m->caller, .child = m->child };
 	struct mmu_notifier_range range;
 	struct dmem_batch *b;
-	unsigned long n;
 	unsigned int i;
+	int ret = 0;
 
 	if (!dmem_take_range(&t, &m->batches))
 		return 0;
 	mmap_write_lock(m->caller);
 	mmap_write_lock_nested(m->child, SINGLE_DEPTH_NESTING);
-	dmem_touch_range(m->caller, t.start, t.end);
 	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, m->caller, t.start,
 				t.end);
 	mmu_notifier_invalidate_range_start(&range);
 	raw_write_seqcount_begin(&m->child->write_protect_seq);
-	n = dmem_take_all(&t, &m->batches);
+	dmem_take_all(&t, &m->batches);
 	raw_write_seqcount_end(&m->child->write_protect_seq);
-	if (n) {
-		flush_tlb_mm_range(m->caller, t.start, t.end, PAGE_SHIFT, false);
-		flush_tlb_mm(m->child);
-	}
+	m->changed = t.taken * PAGE_SIZE;
+	flush_tlb_mm(m->child);
 	mmu_notifier_invalidate_range_end(&range);
 	mmap_write_unlock(m->child);
 	dmem_unlock(m->caller);
@@ -276,6 +279,6 @@ unsigned long dmem_take_write(struct dmem_merge *m)
 	list_for_each_entry(b, &m->batches, list)
 		for (i = 0; i < b->nr; i++)
 			if (b->page[i].take)
-				dmem_take_back(m, &b->page[i]);
-	return n;
+				ret = dmem_take_back(m, &b->page[i]) ?: ret;
+	return ret;
 }

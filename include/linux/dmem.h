@@ -95,31 +95,56 @@ struct dmem_merge {
 void dmem_merge_begin(struct dmem_merge *m);
 int dmem_merge_look(struct dmem_merge *m, unsigned long caller,
 		    unsigned long child, unsigned long len, u32 flags);
-void dmem_merge_write(struct dmem_merge *m);
+int dmem_merge_write(struct dmem_merge *m);
 void dmem_merge_end(struct dmem_merge *m);
 
 #ifdef CONFIG_DETERMINISTIC
-DECLARE_STATIC_KEY_FALSE(dmem_snapped);
+DECLARE_STATIC_KEY_FALSE(dmem_dated);
 void __dmem_touch(pmd_t *pmd);
+void __dmem_touch_range(struct mm_struct *mm, unsigned long start,
+			unsigned long end);
+
+/* Has it been copied, or is it a copy? */
+static inline bool dmem_is_dated(struct mm_struct *mm)
+{
+	return static_branch_unlikely(&dmem_dated) &&
+	       test_bit(MMF_DATED, &mm->flags);
+}
 
 /**
  * dmem_touch - the entries that a PMD entry leads to may change
- * @mm: whose; if it is not a space's nothing is noted
+ * @mm: whose; if it has to do with no space nothing is noted
  * @pmd: the entry
  *
  * Called before the bytes at an address can become others, or can be written
  * without a fault; not for what happens to a page as such, wherever it is mapped.
  *
- * Context: mmap lock, or the lock of the VMA.
+ * Context: mmap lock, or the lock of the VMA, or that of the entries.
  */
 static inline void dmem_touch(struct mm_struct *mm, pmd_t *pmd)
 {
-	if (static_branch_unlikely(&dmem_snapped) &&
-	    test_bit(MMF_DETERMINISTIC, &mm->flags))
+	if (dmem_is_dated(mm))
 		__dmem_touch(pmd);
+}
+
+/**
+ * dmem_touch_range - the entries of a range may change
+ * @mm: as in dmem_touch()
+ * @start: first address
+ * @end: behind the last one
+ *
+ * Context: mmap lock; may sleep.
+ */
+static inline void dmem_touch_range(struct mm_struct *mm, unsigned long start,
+				    unsigned long end)
+{
+	if (dmem_is_dated(mm))
+		__dmem_touch_range(mm, start, end);
 }
 #else
 static inline void dmem_touch(struct mm_struct *mm, pmd_t *pmd) { }
+static inline void dmem_touch_range(struct mm_struct *mm, unsigned long start,
+				    unsigned long end) { }
 #endif
 
 #endif /* _LINUX_DMEM_H */
