@@ -804,6 +804,26 @@ static void pattern_clean(struct gen *g)
 	merge(g, 0, merge_flags(g));
 }
 
+/* Page tables that are the same in the master and its child, and then a change. */
+static void pattern_sync(struct gen *g)
+{
+	u32 i;
+
+	for (i = 0; i < 4; i++) {
+		struct step *s = add_call(g, true, 0);
+
+		s->child = 0;
+		add_op(s, DET_COPY, HUGE_AT, HUGE_AT, BIG * PAGE);
+		if (i != 2)
+			continue;
+		if (chance(g, 60))
+			step_own(g);
+		else
+			add_write(g, any(g, 2), 0, 0);
+	}
+	g->given[0] = true;
+}
+
 static void (*const patterns[])(struct gen *) = {
 	pattern_update, pattern_two, pattern_copy, pattern_perm, pattern_kept,
 	pattern_put_in, pattern_other_place, pattern_nested, pattern_zero,
@@ -850,8 +870,10 @@ void draw_sequence(struct sequence *q, u64 seed, unsigned int nr)
 	place(&g);
 	if (g.huge)
 		map_huge(&g);
-	if (g.huge && chance(&g, 40))
+	if (g.huge && chance(&g, 30))
 		pattern_clean(&g);
+	else if (g.huge && chance(&g, 40))
+		pattern_sync(&g);
 	else if (chance(&g, 50))
 		patterns[any(&g, ARRAY_SIZE(patterns))](&g);
 	while (q->nr < nr) {
