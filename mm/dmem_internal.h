@@ -199,6 +199,8 @@ pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr, unsigned long end,
 void dmem_date(struct mm_struct *mm);
 unsigned long dmem_tick(void);
 void dmem_set_sync(struct ptdesc *of, struct ptdesc *copy, unsigned long now);
+void dmem_set_all_sync(struct ptdesc *of, struct ptdesc *copy,
+		       unsigned long now);
 
 /* Page tables have no other use for these; a new page comes without the flag. */
 static inline unsigned long *dmem_touched(struct ptdesc *table)

@@ -252,7 +252,7 @@ static void dmem_verify_table(struct dmem_walk *w, unsigned long nr, bool whole)
 	}
 	if (i == nr) {
 		if (whole && w->now)
-			dmem_set_sync(a, b, w->now);
+			dmem_set_all_sync(a, b, w->now);
 	} else if (dmem_in_sync(a, b)) {
 		spin_lock(pte_lockptr(w->a, w->apmd + i));
 		spin_unlock(pte_lockptr(w->a, w->apmd + i));
@@ -293,8 +293,8 @@ static bool dmem_next_in_table(struct dmem_walk *w, unsigned long end)
 		return true;
 	}
 	if (whole && both && w->now)
-		dmem_set_sync(virt_to_ptdesc(w->apmd), virt_to_ptdesc(w->bpmd),
-			      w->now);
+		dmem_set_all_sync(virt_to_ptdesc(w->apmd),
+				  virt_to_ptdesc(w->bpmd), w->now);
 	return false;
 }
 

@@ -4,11 +4,15 @@
  * to its snapshot's, for SNAP and MERGE, a parent's to its child's, for another
  * COPY. Those that have not need no look.
  *
- * A clock counts COPYs and SNAPs. A page table keeps two times: when it was touched
- * last, and when all its entries were found equal to those of the table that it is
- * a copy of. It still is in sync with that one if that one has not been touched
- * since; if it was touched itself it is not in sync. The same goes for tables of
- * tables, in which all is in sync.
+ * A clock counts COPYs and SNAPs. A page table keeps two times: since when it has
+ * not been touched, and when all its entries were found equal to those of the table
+ * that it is a copy of. It still is in sync with that one if that one has not been
+ * touched since; if it was touched itself it is not in sync. The same goes for tables
+ * of tables, in which all is in sync.
+ *
+ * A table that is touched has no times, until the next COPY or SNAP finds it equal;
+ * so one that a huge page has taken the place of, and that is put aside for when that
+ * is split, has none. A table of tables has the time at which it was touched.
  *
  * Equal entries name one page, or the same place in swap, so the page is not one
  * mm's alone and cannot be written without a fault. Faults touch, and so do the
@@ -67,25 +71,56 @@ static void dmem_set_times(struct ptdesc *table, unsigned long touched,
 	}
 }
 
+static void dmem_set_copy(struct ptdesc *copy, unsigned long now)
+{
+	dmem_set_times(copy, dmem_has_times(copy) ? *dmem_touched(copy) : now,
+		       now);
+}
+
 /**
  * dmem_set_sync - all entries of two tables are equal
  * @of: a table
  * @copy: that of the copy
  * @now: from dmem_tick()
  *
- * Context: both mmap locks held for write; for tables of PTEs their locks, too.
+ * Context: both mmap locks held for write, and the locks of both tables.
  */
 void dmem_set_sync(struct ptdesc *of, struct ptdesc *copy, unsigned long now)
 {
 	if (!dmem_has_times(of))
 		dmem_set_times(of, now, 0);
-	dmem_set_times(copy, dmem_has_times(copy) ? *dmem_touched(copy) : now,
-		       now);
+	dmem_set_copy(copy, now);
+}
+
+static void dmem_touch_tables(struct ptdesc *table)
+{
+	dmem_set_times(table, atomic_long_read(&dmem_clock), 0);
+}
+
+/**
+ * dmem_set_all_sync - all tables in two tables of tables are in sync
+ * @of: a table
+ * @copy: that of the copy
+ * @now: from dmem_tick()
+ *
+ * Truncation may touch meanwhile. So one that has no times is touched first: it is in
+ * sync the next time.
+ *
+ * Context: both mmap locks held for write.
+ */
+void dmem_set_all_sync(struct ptdesc *of, struct ptdesc *copy,
+		       unsigned long now)
+{
+	if (dmem_has_times(of))
+		dmem_set_copy(copy, now);
+	else
+		dmem_touch_tables(of);
 }
 
 static void dmem_touch_table(struct ptdesc *table)
 {
-	dmem_set_times(table, atomic_long_read(&dmem_clock), 0);
+	if (dmem_has_times(table))
+		clear_bit(PG_workingset, &table->__page_flags);
 }
 
 /*
@@ -99,7 +134,7 @@ void __dmem_touch(pmd_t *pmd)
 	if (dmem_is_table(val))
 		dmem_touch_table(dmem_ptdesc(val));
 	smp_mb();
-	dmem_touch_table(virt_to_ptdesc(pmd));
+	dmem_touch_tables(virt_to_ptdesc(pmd));
 }
 
 void __dmem_touch_range(struct mm_struct *mm, unsigned long start,
@@ -113,7 +148,7 @@ void __dmem_touch_range(struct mm_struct *mm, unsigned long start,
 		if (!pmd)
 			continue;
 		/* Empty ones, too: something may be mapped there. */
-		dmem_touch_table(virt_to_ptdesc(pmd));
+		dmem_touch_tables(virt_to_ptdesc(pmd));
 		next = pud_addr_end(addr, end);
 		for (; addr < next; addr = pmd_addr_end(addr, next), pmd++) {
 			pmd_t val = pmdp_get_lockless(pmd);
