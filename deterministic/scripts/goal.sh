@@ -157,7 +157,7 @@ test-fuzzer | test-survival)
 clean)
 	cd "$B"
 	# The tree, the downloads and the verdicts stay.
-	rm -rf out out-debug out-kcsan out-gdb out-check out-stock out-linux-selftests off stock linux-selftests series.work series.check host user guest log series stage dmem model mutants prove cost bench library linux.new linux.old
+	rm -rf out out-debug out-kcsan out-gdb out-check out-stock out-linux-selftests off stock linux-selftests series.work series.check host user guest log series stage dmem model mutants prove prove.share cost bench library linux.new linux.old
 	;;
 *)
 	exec "$SCRIPTS/$goal.sh"

@@ -4,18 +4,21 @@
 # make prove [RUNS=n] [SEED=s]: the programs of tools/testing/prove and of the
 # main job, RUNS times each, over 20 boots that are as different as the seed says:
 # one result each, to the byte. TAP on stdout, a line a program. With --share, what
-# "make test" has time for.
+# "make test" has time for. It takes more than an hour: a run that was ended goes on
+# where it was if RUNS, SEED and the kernel are the same.
 # shellcheck disable=SC2317 # step calls it
 
 ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
 
+W=$B/prove
 boots=20
 runs=${RUNS:-1000}
 # Rows of "survive -l": one of each kind a boot.
 memory="zram swapoff ksm pageout collapse compact"
 others="forks trees migrate_pages ps signals stops"
 if [ "${1:-}" = --share ]; then
+	W=$B/prove.share
 	boots=3
 	runs=${RUNS:-6}
 	# Those that do something in any minute.
@@ -24,7 +27,6 @@ if [ "${1:-}" = --share ]; then
 fi
 seed=${SEED:-1}
 S=$B/user/survival
-W=$B/prove
 # Those that are seen and not only run for a moment.
 PROGRAMS="stops racey drace dsort dmatmul dlu dmd5"
 NR_PROGRAMS=8
@@ -77,6 +79,7 @@ run_boots() {
 		per=$((runs * b / boots - runs * (b - 1) / boots))
 		[ "$per" -gt 0 ] || continue
 		draw
+		[ "$b" -gt "$before" ] || continue
 		rc=0
 		timed prove "boot $b: $cpus CPUs, $mem, $rows${append:+, $append}" boot
 		cat "$log" >>"$W/all"
@@ -116,8 +119,17 @@ report() {
 "$SCRIPTS/tree.sh"
 "$SCRIPTS/kernel.sh" --quick plain
 "$SCRIPTS/user.sh"
-rm -rf "$W"
-mkdir -p "$W"
-head -c 100000 "$B/linux/CREDITS" >"$W/input"
+this_run="$boots $runs $seed $(sha256sum <"$B/out/arch/x86/boot/bzImage")"
+if [ -s "$W/status" ] && [ "$(cat "$W/run" 2>/dev/null)" = "$this_run" ]; then
+	before=$(wc -l <"$W/status")
+	say "going on after boot $before of $boots (rm -r $W: from the beginning)"
+else
+	before=0
+	rm -rf "$W"
+	mkdir -p "$W"
+	head -c 100000 "$B/linux/CREDITS" >"$W/input"
+	say "$this_run" >"$W/run"
+fi
 run_boots
+rm "$W/run"
 report
