@@ -195,8 +195,6 @@ static struct page *dmem_page(struct mm_struct *mm, unsigned long addr,
 
 	if (mmap_read_lock_killable(mm))
 		return ERR_PTR(-EINTR);
-	if (flags & FOLL_WRITE)
-		dmem_touch_range(mm, addr, addr + 1);
 	ret = dmem_gup(mm, addr, flags, pin, &page, &locked);
 	if (locked)
 		mmap_read_unlock(mm);

@@ -202,13 +202,22 @@ void dmem_set_sync(struct ptdesc *of, struct ptdesc *copy, unsigned long now);
 void dmem_set_all_sync(struct ptdesc *of, struct ptdesc *copy,
 		       unsigned long now);
 
-/* Page tables have no other use for these; a new page comes without the flag. */
+/*
+ * Of a table of PTEs, while it is mapped. When it is freed or put aside the second
+ * becomes a list's, and the flag must have gone before; a new page has none.
+ */
 static inline unsigned long *dmem_touched(struct ptdesc *table)
 {
 	return &table->pt_index;
 }
 
 static inline unsigned long *dmem_synced(struct ptdesc *table)
+{
+	return &table->_pt_pad_1;
+}
+
+/* Of a table of tables, where hugetlb has another use for the first: both in one. */
+static inline unsigned long *dmem_times(struct ptdesc *table)
 {
 	return &table->_pt_pad_1;
 }
@@ -227,6 +236,17 @@ static inline bool dmem_in_sync(struct ptdesc *of, struct ptdesc *copy)
 		return false;
 	synced = READ_ONCE(*dmem_synced(copy));
 	return synced && READ_ONCE(*dmem_touched(of)) <= synced;
+}
+
+/* The same of tables of tables. */
+static inline bool dmem_all_in_sync(struct ptdesc *of, struct ptdesc *copy)
+{
+	u32 synced;
+
+	if (!dmem_has_times(of) || !dmem_has_times(copy))
+		return false;
+	synced = READ_ONCE(*dmem_times(copy));
+	return synced && READ_ONCE(*dmem_times(of)) >> 32 <= synced;
 }
 
 static inline bool dmem_is_table(pmd_t pmd)

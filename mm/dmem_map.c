@@ -439,8 +439,6 @@ int dmem_perm(struct mm_struct *mm, unsigned long addr, unsigned long len,
 
 	if (mmap_write_lock_killable(mm))
 		return -EINTR;
-	if (prot & PROT_WRITE)
-		dmem_touch_range(mm, addr, end);
 	tlb_gather_mmu(&tlb, mm);
 	vma = vma_find(&vmi, end);
 	if (!vma || vma->vm_start > addr)

@@ -119,11 +119,6 @@ static bool dmem_same_huge(pmd_t a, pmd_t b)
 
 #define DMEM_VERIFY	IS_ENABLED(CONFIG_DETERMINISTIC_VERIFY)
 
-static bool dmem_pass_over(struct ptdesc *of, struct ptdesc *copy)
-{
-	return !DMEM_VERIFY && dmem_in_sync(of, copy);
-}
-
 static bool dmem_tables_in_sync(pmd_t of, pmd_t copy)
 {
 	return dmem_is_table(of) && dmem_is_table(copy) &&
@@ -223,7 +218,12 @@ pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr, unsigned long end,
 		*next = dmem_skip_puds(pud, addr, *next);
 		return NULL;
 	}
-	return pud_none_or_clear_bad(pud) ? NULL : pmd_offset(pud, addr);
+	/* 1 GiB of hugetlb's. */
+	if (!pud_present(*pud) || pud_leaf(*pud)) {
+		*next = pud_addr_end(addr, *next);
+		return NULL;
+	}
+	return pmd_offset(pud, addr);
 }
 
 /* Is there anything to look at in what a pair of entries maps? */
@@ -253,10 +253,10 @@ static void dmem_verify_table(struct dmem_walk *w, unsigned long nr, bool whole)
 	if (i == nr) {
 		if (whole && w->now)
 			dmem_set_all_sync(a, b, w->now);
-	} else if (dmem_in_sync(a, b)) {
+	} else if (dmem_all_in_sync(a, b)) {
 		spin_lock(pte_lockptr(w->a, w->apmd + i));
 		spin_unlock(pte_lockptr(w->a, w->apmd + i));
-		WARN_ONCE(dmem_in_sync(a, b),
+		WARN_ONCE(dmem_all_in_sync(a, b),
 			  "a table of page tables in sync has changed");
 	}
 }
@@ -271,8 +271,9 @@ static bool dmem_next_in_table(struct dmem_walk *w, unsigned long end)
 
 	if (DMEM_VERIFY && both)
 		dmem_verify_table(w, nr, whole);
-	if (both && dmem_pass_over(virt_to_ptdesc(w->apmd),
-				   virt_to_ptdesc(w->bpmd))) {
+	if (!DMEM_VERIFY && both &&
+	    dmem_all_in_sync(virt_to_ptdesc(w->apmd),
+			     virt_to_ptdesc(w->bpmd))) {
 		w->addr = end;
 		return false;
 	}

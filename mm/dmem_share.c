@@ -342,6 +342,10 @@ static int dmem_share_vma(struct dmem_share *s, struct vm_area_struct *svma,
 	int ret = 0;
 
 	vma_start_write(svma);
+	/* A file that was mapped since dmem_break_out(). */
+	if (empty && !wipe && !vma_is_anonymous(svma) &&
+	    dmem_hole(svma, start, end))
+		return -EAGAIN;
 	if (dvma && dmem_descends(dvma, svma, start)) {
 		vma_start_write(dvma);
 		if (empty)

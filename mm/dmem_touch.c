@@ -21,8 +21,8 @@
  * (swap, migration, KSM) does not change their bytes.
  *
  * Most changes are made with the mmap lock or the VMA's, which COPY and SNAP hold
- * for write while they compare. Truncation has neither: it touches with the lock of
- * the table, which is held to compare, too. COPY and SNAP move the clock on before
+ * for write while they compare. Truncation and reclaim have neither: they touch with
+ * the lock of the table, which is held to compare, too. COPY and SNAP move the clock on before
  * they look; so what they may have missed has a later time than what they found.
  */
 
@@ -35,6 +35,9 @@ DEFINE_STATIC_KEY_FALSE(dmem_dated);
 
 /* In steps of two: a time lies where a set bit 0 would mean a compound page. */
 static atomic_long_t dmem_clock = ATOMIC_LONG_INIT(2);
+
+/* The last time that a table of tables can have: then none is in sync any more. */
+#define DMEM_END	(U32_MAX - 1UL)
 
 /**
  * dmem_date - page tables are to keep times from now on
@@ -60,21 +63,21 @@ unsigned long dmem_tick(void)
 	return atomic_long_add_return(2, &dmem_clock) - 2;
 }
 
-static void dmem_set_times(struct ptdesc *table, unsigned long touched,
-			   unsigned long synced)
+static void dmem_give_times(struct ptdesc *table)
 {
-	WRITE_ONCE(*dmem_touched(table), touched);
-	WRITE_ONCE(*dmem_synced(table), synced);
 	if (!dmem_has_times(table)) {
-		smp_mb__before_atomic();
+		smp_mb__before_atomic();	/* the times are there */
 		set_bit(PG_workingset, &table->__page_flags);
 	}
 }
 
-static void dmem_set_copy(struct ptdesc *copy, unsigned long now)
+static void dmem_set_touched(struct ptdesc *table, unsigned long now)
 {
-	dmem_set_times(copy, dmem_has_times(copy) ? *dmem_touched(copy) : now,
-		       now);
+	if (dmem_has_times(table))
+		return;
+	WRITE_ONCE(*dmem_touched(table), now);
+	WRITE_ONCE(*dmem_synced(table), 0);
+	dmem_give_times(table);
 }
 
 /**
@@ -87,14 +90,17 @@ static void dmem_set_copy(struct ptdesc *copy, unsigned long now)
  */
 void dmem_set_sync(struct ptdesc *of, struct ptdesc *copy, unsigned long now)
 {
-	if (!dmem_has_times(of))
-		dmem_set_times(of, now, 0);
-	dmem_set_copy(copy, now);
+	dmem_set_touched(of, now);
+	dmem_set_touched(copy, now);
+	WRITE_ONCE(*dmem_synced(copy), now);
 }
 
 static void dmem_touch_tables(struct ptdesc *table)
 {
-	dmem_set_times(table, atomic_long_read(&dmem_clock), 0);
+	unsigned long now = atomic_long_read(&dmem_clock);
+
+	WRITE_ONCE(*dmem_times(table), min(now, DMEM_END) << 32);
+	dmem_give_times(table);
 }
 
 /**
@@ -103,24 +109,43 @@ static void dmem_touch_tables(struct ptdesc *table)
  * @copy: that of the copy
  * @now: from dmem_tick()
  *
- * Truncation may touch meanwhile. So one that has no times is touched first: it is in
- * sync the next time.
+ * Truncation and reclaim may touch meanwhile: then the time is later than @now. One
+ * that has no times is touched first, and is in sync the next time.
  *
  * Context: both mmap locks held for write.
  */
 void dmem_set_all_sync(struct ptdesc *of, struct ptdesc *copy,
 		       unsigned long now)
 {
-	if (dmem_has_times(of))
-		dmem_set_copy(copy, now);
-	else
+	unsigned long times;
+
+	if (!dmem_has_times(of) || !dmem_has_times(copy)) {
 		dmem_touch_tables(of);
+		dmem_touch_tables(copy);
+		return;
+	}
+	times = READ_ONCE(*dmem_times(copy));
+	if (now < DMEM_END && times >> 32 <= now)
+		cmpxchg(dmem_times(copy), times, times >> 32 << 32 | now);
 }
 
-static void dmem_touch_table(struct ptdesc *table)
+/*
+ * A file's table can be taken away while it is touched; then it stays a page table
+ * until the RCU read lock is dropped.
+ */
+static void dmem_touch_table(pmd_t *pmd)
 {
-	if (dmem_has_times(table))
-		clear_bit(PG_workingset, &table->__page_flags);
+	struct ptdesc *table;
+	pmd_t val;
+
+	rcu_read_lock();
+	val = pmdp_get_lockless(pmd);
+	if (dmem_is_table(val)) {
+		table = dmem_ptdesc(val);
+		if (dmem_has_times(table))
+			clear_bit(PG_workingset, &table->__page_flags);
+	}
+	rcu_read_unlock();
 }
 
 /*
@@ -129,10 +154,7 @@ static void dmem_touch_table(struct ptdesc *table)
  */
 void __dmem_touch(pmd_t *pmd)
 {
-	pmd_t val = pmdp_get_lockless(pmd);
-
-	if (dmem_is_table(val))
-		dmem_touch_table(dmem_ptdesc(val));
+	dmem_touch_table(pmd);
 	smp_mb();
 	dmem_touch_tables(virt_to_ptdesc(pmd));
 }
@@ -141,21 +163,20 @@ void __dmem_touch_range(struct mm_struct *mm, unsigned long start,
 			unsigned long end)
 {
 	unsigned long addr, next;
-	pmd_t *pmd;
+	pmd_t *pmd, *first;
 
 	for (addr = start; addr < end; addr = next) {
-		pmd = dmem_pmd(mm, addr, end, &next);
-		if (!pmd)
+		first = dmem_pmd(mm, addr, end, &next);
+		if (!first)
 			continue;
-		/* Empty ones, too: something may be mapped there. */
-		dmem_touch_tables(virt_to_ptdesc(pmd));
 		next = pud_addr_end(addr, end);
-		for (; addr < next; addr = pmd_addr_end(addr, next), pmd++) {
-			pmd_t val = pmdp_get_lockless(pmd);
-
-			if (dmem_is_table(val))
-				dmem_touch_table(dmem_ptdesc(val));
+		for (pmd = first; addr < next; pmd++) {
+			dmem_touch_table(pmd);
+			addr = pmd_addr_end(addr, next);
 		}
+		smp_mb();
+		/* Empty ones, too: something may be mapped there. */
+		dmem_touch_tables(virt_to_ptdesc(first));
 		cond_resched();
 	}
 }
