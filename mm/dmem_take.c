@@ -63,7 +63,7 @@ static bool dmem_may_take(struct dmem_take *t, unsigned long addr)
 }
 
 /* Is it an entry of the snapshot's page, or, without one, of zeros? */
-static bool dmem_names(const struct vm_area_struct *vma, pte_t pte,
+static bool dmem_names(struct vm_area_struct *vma, pte_t pte,
 		       const struct page *snap)
 {
 	if (pte_none(pte))

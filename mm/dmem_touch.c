@@ -155,7 +155,7 @@ static void dmem_touch_table(pmd_t *pmd)
 void __dmem_touch(pmd_t *pmd)
 {
 	dmem_touch_table(pmd);
-	smp_mb();
+	smp_mb();	/* before the clock is read; dmem_tick() is its pair */
 	dmem_touch_tables(virt_to_ptdesc(pmd));
 }
 
@@ -174,7 +174,7 @@ void __dmem_touch_range(struct mm_struct *mm, unsigned long start,
 			dmem_touch_table(pmd);
 			addr = pmd_addr_end(addr, next);
 		}
-		smp_mb();
+		smp_mb();	/* as above */
 		/* Empty ones, too: something may be mapped there. */
 		dmem_touch_tables(virt_to_ptdesc(first));
 		cond_resched();
