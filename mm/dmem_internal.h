@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Memory operations on another task's address space: what COPY (dmem.c), sharing
- * pages (dmem_share.c), looking for pages that differ (dmem_scan.c) and for tables that do not
- * (dmem_touch.c), ZERO and PERM (dmem_map.c), writing bytes (dmem_bytes.c), snapshots and MERGE
- * (dmem_image.c), and pages that a MERGE takes whole (dmem_take.c) share.
+ * pages (dmem_share.c), looking for pages that differ (dmem_scan.c) and for tables
+ * that do not (dmem_touch.c), ZERO and PERM (dmem_map.c), writing bytes
+ * (dmem_bytes.c), snapshots and MERGE (dmem_image.c), and pages that a MERGE takes
+ * whole (dmem_take.c) share.
  */
 #ifndef _MM_DMEM_INTERNAL_H
 #define _MM_DMEM_INTERNAL_H

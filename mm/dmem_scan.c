@@ -254,8 +254,10 @@ static void dmem_verify_table(struct dmem_walk *w, unsigned long nr, bool whole)
 		if (whole && w->now)
 			dmem_set_all_sync(a, b, w->now);
 	} else if (dmem_all_in_sync(a, b)) {
-		spin_lock(pte_lockptr(w->a, w->apmd + i));
-		spin_unlock(pte_lockptr(w->a, w->apmd + i));
+		if (dmem_is_table(w->apmd[i])) {
+			spin_lock(pte_lockptr(w->a, w->apmd + i));
+			spin_unlock(pte_lockptr(w->a, w->apmd + i));
+		}
 		WARN_ONCE(dmem_all_in_sync(a, b),
 			  "a table of page tables in sync has changed");
 	}

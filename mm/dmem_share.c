@@ -6,8 +6,7 @@
  *
  * A destination that has such a copy from before is brought up to date: only
  * the pages that are no longer the same (dmem_scan.c) are unmapped and shared
- * anew, so the cost of another COPY or SNAP goes with what has changed, but for
- * the look at each entry.
+ * anew, so the cost of another COPY or SNAP goes with what has changed.
  *
  * Locks: both mmap locks are held for write, the source's was taken first.
  */
@@ -354,7 +353,7 @@ static int dmem_share_vma(struct dmem_share *s, struct vm_area_struct *svma,
 			ret = dmem_share_again(s, dvma, svma, start, end);
 	} else {
 		ret = dmem_fork_vma(s->dst, svma, start, end, wipe, &dvma);
-		s->changed |= ret != -ENOMEM;
+		s->changed |= ret != -ENOMEM;	/* with that all is as it was */
 		if (!ret && !empty)
 			ret = dmem_share_pages(s, dvma, svma, start, end);
 	}

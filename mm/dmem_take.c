@@ -20,12 +20,9 @@
 #include <linux/freezer.h>
 #include <linux/ksm.h>
 #include <linux/mm.h>
-#include <linux/mm_inline.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pagemap.h>
 #include <linux/rmap.h>
-#include <linux/sched/signal.h>
-#include <linux/userfaultfd_k.h>
 
 #include <asm/tlbflush.h>
 

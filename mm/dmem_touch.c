@@ -16,14 +16,14 @@
  *
  * Equal entries name one page, or the same place in swap, so the page is not one
  * mm's alone and cannot be written without a fault. Faults touch, and so do the
- * changes that need none: unmapping, moving, userfaultfd, uprobes, MADV_FREE of
- * what is swapped out, and the operations here. What the machine does to pages
+ * changes that need none: whoever calls dmem_touch(). What the machine does to pages
  * (swap, migration, KSM) does not change their bytes.
  *
  * Most changes are made with the mmap lock or the VMA's, which COPY and SNAP hold
  * for write while they compare. Truncation and reclaim have neither: they touch with
- * the lock of the table, which is held to compare, too. COPY and SNAP move the clock on before
- * they look; so what they may have missed has a later time than what they found.
+ * the lock of the table, which is held to compare, too. COPY and SNAP move the clock
+ * on before they look; so what they may have missed has a later time than what they
+ * found.
  */
 
 #include <linux/dmem.h>
