@@ -536,8 +536,11 @@ static int det_op_merge(struct det_call *c, u32 first)
 	}
 	if (!ret && report)
 		ret = -DET_ECONFLICT;
-	if (!ret)
+	if (!ret) {
 		ret = dmem_merge_write(&m);
+		if (ret)
+			c->st.op = first;
+	}
 	dmem_merge_end(&m);
 	dmem_image_put(m.image);
 	c->merged = true;
