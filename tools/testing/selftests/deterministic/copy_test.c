@@ -10,11 +10,6 @@
 
 #include "mem.h"
 
-/* For headers that are older. */
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
-
 #define PAGES 8
 #define LEN (PAGES * PAGE)
 

@@ -15,6 +15,9 @@
 #define PR_SET_MDWE 65
 #define PR_MDWE_REFUSE_EXEC_GAIN 1
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 /* What a probe found, where it is not a byte. */
 #define PROBE_FAULT (-1)	/* the fault that was to be expected */

@@ -10,10 +10,6 @@
 
 #include "mem.h"
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
-
 #define PAGES 64
 #define UNIT (HUGE / 32)
 #define LEN (2 * HUGE)

@@ -12,11 +12,6 @@
  */
 #include "mem.h"
 
-/* For headers that are older. */
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
-
 #define PAGES 12
 #define KIDS 2
 
