@@ -84,7 +84,7 @@ run_boots() {
 		timed prove "boot $b: $cpus CPUs, $mem, $rows${append:+, $append}" boot
 		cat "$log" >>"$W/all"
 		[ "$rc" -eq 0 ] || tail -n 15 "$log" | sed 's/^/# /'
-		echo "$rc" >>"$W/status"
+		echo "$b $rc" >>"$W/status"
 	done
 }
 
@@ -106,11 +106,12 @@ report() {
 		failed=1
 		say "not ok - with pthreads $results result: nothing was disturbed enough"
 	fi
-	if grep -qvx 0 "$W/status"; then
+	booted=$(wc -l <"$W/status")
+	if grep -qv ' 0$' "$W/status"; then
 		failed=1
-		say "not ok - $(grep -cvx 0 "$W/status") of $boots boots failed ($B/log/prove.log)"
+		say "not ok - $(grep -cv ' 0$' "$W/status") of $booted boots failed ($B/log/prove.log)"
 	else
-		say "ok - $boots boots, and nothing in the kernel's log"
+		say "ok - $booted boots, and nothing in the kernel's log"
 	fi
 	[ "$failed" -eq 0 ]
 }
@@ -121,7 +122,7 @@ report() {
 "$SCRIPTS/user.sh"
 this_run="$boots $runs $seed $(sha256sum <"$B/out/arch/x86/boot/bzImage")"
 if [ -s "$W/status" ] && [ "$(cat "$W/run" 2>/dev/null)" = "$this_run" ]; then
-	before=$(wc -l <"$W/status")
+	before=$(tail -n 1 "$W/status" | cut -d ' ' -f 1)
 	say "going on after boot $before of $boots (rm -r $W: from the beginning)"
 else
 	before=0
