@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# make soak MINUTES=n SEED=s [DEBUG=1]: the cases of survival.sh in a random
-# order, alone and two or three disturbances at a time, until the time is up. The
-# seed decides what is done; the time, how much of it. The last line has the sums;
-# the status is 0 only if all was well.
+# make soak MINUTES=n SEED=s [DEBUG=1]: the cases of survival.sh, drawn at random,
+# alone and two or three disturbances at a time, and the fuzzer between them, until
+# the time is up. The seed decides what is done; the time, how much of it. The last
+# line has the sums; the status is 0 only if all was well.
 
 ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
@@ -47,9 +47,26 @@ draw() {
 	line=$(sed -n "$(($(cat "$STATE/random") + 1))p" "$1")
 }
 
-# One of three times two or three disturbances together: only one of them may
-# need the load in a cgroup, or with an owner, of its own.
+# Every second case is of the matrix, and of these one in three has two or three
+# disturbances together: only one of them may need the load in a cgroup, or with an
+# owner, of its own. Between them come the fuzzer, what else this kernel is for
+# (allocations that fail, or data races), and the named case.
 choose() {
+	n=$((n + 1))
+	case $((n % 8)) in
+	2 | 6)
+		case=fuzz
+		return
+		;;
+	4)
+		case=$(tail -n 1 "$STATE/cases")
+		return
+		;;
+	0)
+		case=ps,proc
+		return
+		;;
+	esac
 	random 3
 	if [ "$(cat "$STATE/random")" -ne 0 ]; then
 		draw "$STATE/cases"
@@ -90,6 +107,7 @@ prepare
 : >"$LOG"
 BEGUN=$(now)
 END=$((BEGUN + minutes * 60))
+n=0
 seconds=60
 [ "$minutes" -ge 10 ] || seconds=20
 while [ "$(now)" -lt "$END" ]; do
