@@ -22,6 +22,12 @@
 
 SEE(p_rdtsc, "", "rdtsc", "");
 SEE(p_rdtscp, "", "rdtscp", "");
+/* These say only that they were executed: until the time that is in EDX:EAX. */
+SEE(p_tpause, "xor %ecx, %ecx\nxor %eax, %eax\nxor %edx, %edx",
+    ".byte 0x66, 0x0f, 0xae, 0xf1", "mov $1, %eax");
+SEE(p_umwait, "xor %ecx, %ecx\nxor %eax, %eax\nxor %edx, %edx",
+    ".byte 0xf2, 0x0f, 0xae, 0xf1", "mov $1, %eax");
+SEE(p_rdpru, "xor %ecx, %ecx", ".byte 0x0f, 0x01, 0xfd", "");
 SEE(p_rdpmc, "xor %ecx, %ecx", "rdpmc", "");
 SEE(p_cpuid, "mov $1, %eax", "cpuid", "mov %rbx, %rax");
 SEE(p_rdpid, "", "rdpid %rax", "");
@@ -40,6 +46,23 @@ enum {
 /* An LSL of a segment that is not for it. */
 #define NO_SEGMENT 0xffffffffULL
 
+/* Is this word among the flags in /proc/cpuinfo? */
+static bool cpu_has(const char *flag)
+{
+	char line[8192], word[64];
+	bool has = false;
+	FILE *f = fopen("/proc/cpuinfo", "re");
+
+	snprintf(word, sizeof(word), " %s ", flag);
+	while (f && !has && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = ' ';
+		has = !strncmp(line, "flags", 5) && strstr(line, word);
+	}
+	if (f)
+		fclose(f);
+	return has;
+}
+
 struct probe {
 	const char *what;
 	const char *file;
@@ -49,15 +72,26 @@ struct probe {
 	const char *at;
 	__u64 blind;	/* what RAX is where it has been executed in vain */
 	bool can_open;
+	const char *flag;	/* without it the bytes are another instruction */
 };
 
+static bool has(const struct probe *p)
+{
+	return !p->flag || cpu_has(p->flag);
+}
+
 #define PROBE(name, source, file, blind, can_open) \
+	PROBE_OF(name, source, file, blind, can_open, NULL)
+#define PROBE_OF(name, source, file, blind, can_open, flag) \
 	{ #name, file, source, p_##name, &p_##name##_size, p_##name##_at, \
-	  blind, can_open }
+	  blind, can_open, flag }
 
 static const struct probe probes[] = {
 	PROBE(rdtsc, DET_REQUIRE_TSC, "tsc", -1, true),
 	PROBE(rdtscp, DET_REQUIRE_TSC, "tsc", -1, true),
+	PROBE_OF(tpause, DET_REQUIRE_TSC, "tsc", -1, true, "waitpkg"),
+	PROBE_OF(umwait, DET_REQUIRE_TSC, "tsc", -1, true, "waitpkg"),
+	PROBE_OF(rdpru, DET_REQUIRE_TSC, "tsc", -1, true, "rdpru"),
 	PROBE(rdpmc, DET_REQUIRE_PMC, "pmc", -1, false),
 	PROBE(cpuid, DET_REQUIRE_CPUID, "cpuid", -1, false),
 	PROBE(rdpid, DET_REQUIRE_CPU_NUMBER, "cpu_number", 0, false),
@@ -160,7 +194,7 @@ TEST(closed)
 	for (i = 0; i < ARRAY_SIZE(probes); i++) {
 		const struct probe *p = &probes[i];
 
-		if (is_open(p->file))
+		if (is_open(p->file) || !has(p))
 			continue;
 		for (cpu = 0; cpu < cpus; cpu++) {
 			ASSERT_TRUE(run_on(cpu));
@@ -171,23 +205,6 @@ TEST(closed)
 					TH_LOG("%s on CPU %d", p->what, cpu);
 		}
 	}
-}
-
-/* Is this word among the flags in /proc/cpuinfo? */
-static bool cpu_has(const char *flag)
-{
-	char line[8192], word[64];
-	bool has = false;
-	FILE *f = fopen("/proc/cpuinfo", "re");
-
-	snprintf(word, sizeof(word), " %s ", flag);
-	while (f && !has && fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = ' ';
-		has = !strncmp(line, "flags", 5) && strstr(line, word);
-	}
-	if (f)
-		fclose(f);
-	return has;
 }
 
 /*
@@ -215,11 +232,12 @@ TEST(not_open)
 /* What this machine cannot close is seen, or the CPU does not have it. */
 TEST(machine_without_cpuid_faulting)
 {
-	const struct probe *p = &probes[3];
+	const struct probe *p = probes;
 	__u64 rax;
 
 	NEED_CALLS();
-	ASSERT_EQ(0, strcmp("cpuid", p->what));
+	while (strcmp("cpuid", p->what))
+		p++;
 	if (!is_open("cpuid"))
 		SKIP(return, "CPUID faults here");
 	EXPECT_EQ(SOMETHING, see(p, &rax));
@@ -250,7 +268,7 @@ TEST(opened)
 	for (i = 0; i < ARRAY_SIZE(probes); i++) {
 		const struct probe *p = &probes[i];
 
-		if (!p->can_open)
+		if (!p->can_open || !has(p))
 			continue;
 		ASSERT_TRUE(write_open(p->source));
 		EXPECT_TRUE(is_open(p->file));
@@ -608,6 +626,78 @@ TEST(fpu_pointers)
 	/* FOP, and FIP with FDP. */
 	EXPECT_TRUE(all_bytes((char *)&x + 6, 0, 2));
 	EXPECT_TRUE(all_bytes((char *)&x + 8, 0, 16));
+}
+
+/* --- What interrupts and switches leave behind in a program that runs on --- */
+
+/*
+ * WATCH(name, setup, look): in RAX, how often what LOOK leaves in RAX was not what
+ * it had been at first.
+ */
+#define LOOKS "300000"
+#define WATCH(name, setup, look) \
+	SEE(name, setup "\n" look "\nmov %rax, %rbx\nxor %edi, %edi\n" \
+	    "mov $" LOOKS ", %esi\n1: " look "\ncmp %rbx, %rax\n" \
+	    "setne %al\nmovzbl %al, %eax\nadd %rax, %rdi\n" \
+	    "dec %esi\njnz 1b", "mov %rdi, %rax", "")
+
+/* FIP, FCS with FOP, FDP, FDS: of the environment, the last 16 bytes. */
+WATCH(p_fnstenv, "fld1\nfstpl 0x20000000",
+      "fnstenv 0x20000100\nmov 0x2000010c, %rax\nxor 0x20000114, %rax");
+WATCH(p_xgetbv, "mov $1, %ecx", "xgetbv");
+WATCH(p_null_selector, "mov $3, %eax\nmov %eax, %gs",
+      "xor %eax, %eax\nmov %gs, %eax");
+/* What a watch must be able to see: the time itself. */
+WATCH(p_watch, "", "rdtsc");
+
+static const struct probe watches[] = {
+	PROBE(fnstenv, DET_REQUIRE_FPU_POINTERS, "fpu_pointers", 0, false),
+	PROBE_OF(xgetbv, DET_REQUIRE_XINUSE, "xinuse", 0, false, "xgetbv1"),
+	PROBE(null_selector, DET_REQUIRE_SELECTOR, "selector", 0, false),
+};
+
+/* It shares its CPU with those that watch, and uses the same registers. */
+BLOB(code_spin_x87, "1: fldpi\nfstpl 0x20000008\njmp 1b");
+
+TEST(over_time)
+{
+	unsigned int i;
+	__u64 rax;
+	int sees;
+
+	NEED_CALLS();
+	ASSERT_TRUE(run_on(sysconf(_SC_NPROCESSORS_ONLN) - 1));
+	ASSERT_EQ(0, MAKE(CHILD + 1, code_spin_x87));
+	ASSERT_EQ(0, put_flags(CHILD + 1, DET_START, NULL));
+	for (i = 0; i < ARRAY_SIZE(watches); i++) {
+		const struct probe *p = &watches[i];
+
+		if (!has(p))
+			continue;
+		sees = see(p, &rax);
+		if (is_open(p->file))
+			TH_LOG("%s, open: differs %lld of " LOOKS " times",
+			       p->what, (long long)rax);
+		else
+			EXPECT_EQ(0, rax) TH_LOG("%s", p->what);
+		EXPECT_EQ(SOMETHING, sees) TH_LOG("%s", p->what);
+	}
+	EXPECT_EQ(0, kill_child(CHILD + 1));
+}
+
+/* Where the time can be read, a watch sees it. */
+TEST(watch_sees)
+{
+	const struct probe p = PROBE(watch, DET_REQUIRE_TSC, "tsc", 0, true);
+	__u64 rax;
+
+	NEED_CALLS();
+	if (access(OPEN, W_OK))
+		SKIP(return, "not a kernel that leaves a source open");
+	ASSERT_TRUE(write_open(p.source));
+	EXPECT_EQ(SOMETHING, see(&p, &rax));
+	EXPECT_LT(0, rax);
+	EXPECT_TRUE(write_open(0));
 }
 
 TEST_HARNESS_MAIN
