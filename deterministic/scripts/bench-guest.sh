@@ -7,6 +7,7 @@
 set -u
 
 T=/tmp/bench
+BIN=/bin
 PROGRAMS="dmd5 dsort dmatmul dlu dhistogram dkmeans dlinreg dstringmatch dwordcount
 dblackscholes dfft dracey dcanneal dgauss"
 RUNS=9
@@ -64,7 +65,7 @@ once()
 	workers=$2
 	program=$3
 	shift 3
-	set -- "/bin/$program" "--mode=$mode" "--workers=$workers" --time "$@"
+	set -- "$BIN/$program" "--mode=$mode" "--workers=$workers" --time "$@"
 	# shellcheck disable=SC2086 # words
 	${mask:+taskset $mask} "$@" >"$T/out" 2>"$T/time"
 	sum=$(md5sum <"$T/out")
@@ -94,10 +95,13 @@ often()
 	time=$(sort -n "$T/times" | sed -n 3p)
 }
 
+# operations UNIT NAME...
 operations()
 {
+	unit=$1
+	shift
 	for name; do
-		det-bench "$name" | sed 's/ / instructions /' >"$T/line"
+		det-bench "$name" | sed "s/ / $unit /" >"$T/line"
 		[ -s "$T/line" ] || fail "det-bench $name"
 		cat "$T/line"
 	done
@@ -212,19 +216,94 @@ wall()
 	done
 }
 
+# What needs the host's files, which are slow to come: ThreadSanitizer's programs.
+prepare_memory()
+{
+	BIN=/run/guest/bin
+	PATH="$BIN:$PATH"
+	G=/sys/fs/cgroup
+	mkdir -p "$T/lib"
+	mountpoint -q "$G" || mount -t cgroup2 none "$G" || fail "there is no cgroup2"
+	echo +memory >"$G/cgroup.subtree_control" || fail "memory is not counted by cgroup"
+	cp "$1"/*-tsan "$1/det-members" "$T" || exit
+	shift
+	for lib; do
+		cp -L "$lib" "$T/lib" || exit
+	done
+	export LD_LIBRARY_PATH="$T/lib" TSAN_OPTIONS=report_bugs=0
+}
+
+# peak COMMAND...: the most memory it needs at a time, with what the kernel needs for
+# it, in KiB, into kib.
+peak()
+{
+	mkdir "$G/bench" || fail "no cgroup"
+	# shellcheck disable=SC2016 # for that shell
+	sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$G/bench" "$@" >"$T/out" 2>"$T/time" ||
+		fail "$*: $(cat "$T/time")"
+	kib=$(($(cat "$G/bench/memory.peak") / 1024))
+	rmdir "$G/bench" || fail "$* has left something behind"
+}
+
+# memory_of SIZE PROGRAM: in each mode, and with ThreadSanitizer, which also takes time.
+memory_of()
+{
+	p=$2
+	choose_options "$p" "$1"
+	for m in serial pthreads processes tsan spaces; do
+		program=$BIN/$p
+		mode=$m
+		if [ "$m" = tsan ]; then
+			[ -s "$T/$p-tsan" ] || continue
+			program=$T/$p-tsan
+			mode=pthreads
+		fi
+		# shellcheck disable=SC2086 # words
+		peak "$program" "--mode=$mode" --workers=4 --time $options
+		case $m in
+		pthreads | tsan)
+			sed -n "s/^d[a-z0-9]*: \([0-9.]*\) seconds.*/\1/p" "$T/time" |
+				awk "{ printf \"$p.$1.tsan.$m ms %.3f\n\", \$1 * 1000 }"
+			;;
+		serial) alone=$kib ;;
+		spaces) echo "$p.$1.memory.each KiB $(((kib - alone) / 4))" ;;
+		esac
+		echo "$p.$1.memory.$m KiB $kib"
+	done
+}
+
+# memory SIZE DIRECTORY LIBRARY...
+memory()
+{
+	all=$1
+	shift
+	prepare_memory "$@"
+	operations KiB memory_1m memory_1g
+	peak "$T/det-members" 1
+	one=$kib
+	peak "$T/det-members" 17
+	echo "members_16 KiB $(((kib - one) / 16)) each of 16 more members of a C++ program"
+	for p in $PROGRAMS; do
+		size=$all
+		[ "$p-$size" != dgauss-medium ] || size=small
+		[ "$p-$size" != dgauss-large ] || size=medium
+		memory_of "$size" "$p"
+	done
+}
+
 mkdir -p "$T"
 echo "# kernel $(uname -r)"
 case $1 in
 short)
 	# What make test has time for.
 	# shellcheck disable=SC2046 # words
-	operations $(det-bench --list | grep -vE '256m|1g|child')
+	operations instructions $(det-bench --list | grep -vE '256m|1g|child|memory')
 	ordinary
 	programs small dsort dmatmul dhistogram dfft dcanneal
 	;;
 large)
 	# shellcheck disable=SC2046 # words
-	operations $(det-bench --list | grep -E '256m|1g|child')
+	operations instructions $(det-bench --list | grep -v memory | grep -E '256m|1g|child')
 	;;
 programs)
 	programs small dmd5 dlu dkmeans dlinreg dstringmatch dwordcount dblackscholes \
@@ -234,6 +313,10 @@ thesis) thesis "$2" "$3" ;;
 wall)
 	# shellcheck disable=SC2086 # words
 	wall "$2" $PROGRAMS
+	;;
+memory)
+	shift
+	memory "$@"
 	;;
 *) fail "no part $1" ;;
 esac

@@ -12,10 +12,11 @@ ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
 
 W=$B/bench
+TSAN=$B/user/work/memory
 ACCEPTED=$ROOT/deterministic/figures.tsv
 KERNEL=$B/out/arch/x86/boot/bzImage
 CR=$(printf '\r')
-PARTS="short large programs thesis wall"
+PARTS="short large programs thesis wall memory"
 
 # ratio A B: to two digits behind the point.
 ratio() {
@@ -69,6 +70,26 @@ show_program() {
 	esac
 }
 
+# show_memory NAME VALUE: a row is complete with the figure of the spaces.
+show_memory() {
+	case $1 in
+	*.memory.serial)
+		tsan=-
+		times=-
+		;;
+	*.memory.pthreads) pthreads=$2 ;;
+	*.memory.processes) processes=$2 ;;
+	*.memory.tsan) tsan=$2 ;;
+	*.memory.each) each=$2 ;;
+	*.tsan.pthreads) before=$2 ;;
+	*.tsan.tsan) times=$(ratio "$2" "$before") ;;
+	*.memory.spaces)
+		printf '  %-26s %13s %13s %13s  %s\n' "${1%.memory.spaces}" "$pthreads" \
+			"$processes" "$2" "$each a space; TSan: $tsan, and $times x the time"
+		;;
+	esac
+}
+
 # The guest's lines, as they come.
 show() {
 	header=
@@ -90,15 +111,37 @@ show() {
 			[ -n "$header" ] || printf '  %-26s %13s %13s %13s  %s\n' \
 				"$unit" pthreads processes spaces "x pthreads"
 			header=1
-			show_program "$name" "$unit" "${line%% *}"
+			case $name in
+			*.memory.* | *.tsan.*) show_memory "$name" "${line%% *}" ;;
+			*) show_program "$name" "$unit" "${line%% *}" ;;
+			esac
 			;;
 		*) show_operation "$name" "${line%% *}" "${line#* }" ;;
 		esac
 	done
 }
 
+# What programs with shared libraries load.
+libraries() {
+	ldd "$TSAN"/* 2>/dev/null | awk '$2 == "=>" && /\// { print $3 }' | sort -u
+}
+
+# As in_guest, with the host's files.
+memory_in_guest() {
+	rc=0
+	# shellcheck disable=SC2046 # words
+	"$ROOT/deterministic/guest/boot" --host-root --timeout 7200 --mem 4G --cpus 2 \
+		--log "$B/log/bench-kernel.log" --accel "${ACCEL:-auto}" -- /run/guest/bin/sh \
+		"$SCRIPTS/bench-guest.sh" memory "$2" "$TSAN" $(libraries) </dev/null || rc=$?
+	say "status $rc"
+}
+
 # in_guest PART ARGUMENT...: what it writes, and a last line with the status.
 in_guest() {
+	if [ "$1" = memory ]; then
+		memory_in_guest "$@"
+		return
+	fi
 	counting=1
 	[ "$1" != wall ] || counting=
 	rc=0
@@ -157,7 +200,7 @@ write_figures() {
 				o = name[i]
 				if (o in other)
 					o = other[o]
-				else if (o !~ /\./ || !sub(/\.(serial|processes|spaces)$/, ".pthreads", o))
+				else if (o !~ /\./ || !sub(/\.(serial|processes|spaces|tsan)$/, ".pthreads", o))
 					o = ""
 				figure(name[i], unit[i], value[name[i]], o == "" ? 0 : value[o])
 			}
@@ -293,11 +336,14 @@ bench() {
 	BEGUN=$(now)
 	rm -rf "$W"
 	mkdir -p "$W"
+	step bench-build "building ThreadSanitizer's programs" make -C \
+		"$B/linux/tools/deterministic" OUT="$B/user/work" memory
 	measure "instructions of an operation" short
 	measure "the same with more memory" large
 	measure "instructions of the other programs" programs
 	measure "the thesis's overheads" thesis "$rows" "$lines"
 	measure "time and page faults, medians of nine" wall "$size"
+	measure "most memory at a time" memory "$size"
 	write_figures
 	write_thesis
 	cat "$W/thesis.txt"

@@ -4,7 +4,7 @@
  * NAME" measures one, in a process that has done nothing else, and prints "name
  * nanoseconds text"; --list prints the names. Where the guest's clock counts
  * instructions (boot --accel icount) these are instructions, of user and kernel;
- * with --profile the host can log which.
+ * with --profile the host can log which. What is called memory is in KiB.
  *
  * Each operation is timed alone, after some that are not; the median counts, so
  * that a timer's interrupt in between does not.
@@ -451,6 +451,43 @@ static double nth_child(size_t nth)
 	return cost_of(create_another, 9);
 }
 
+/* In KiB: what the kernel has for itself that a process can make it need. */
+static double kernel_memory(void)
+{
+	static const char * const kinds[] = { "Slab", "KernelStack", "PageTables", "Percpu" };
+	FILE *file = fopen("/proc/meminfo", "r");
+	char line[120], name[40];
+	double sum = 0, kib;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%39[^:]: %lf", name, &kib) != 2)
+			continue;
+		for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+			if (strcmp(name, kinds[i]) == 0)
+				sum += kib;
+	}
+	if (!file || sum == 0)
+		die("/proc/meminfo cannot be read");
+	fclose(file);
+	return sum;
+}
+
+#define SPACES	16
+
+/* Of one of sixteen, each with its snapshot and a page that it has changed. */
+static double memory_of_space(size_t mib)
+{
+	double before;
+
+	make_arena(mib * MIB, false);
+	before = kernel_memory();
+	for (int i = 0; i < SPACES; i++) {
+		make_space(CHILD + i, DET_SNAP | DET_START, add_one);
+		get(CHILD + i, NULL, NULL);
+	}
+	return (kernel_memory() - before) / SPACES;
+}
+
 static long counter;
 
 static void *increment(void *arg)
@@ -588,6 +625,8 @@ static const struct {
 	{ "create_256m_huge", create_huge, 256, "a space, 256 MiB in 2 MiB pages" },
 	{ "child_10", nth_child, 10, "the 10th space of those that there are" },
 	{ "child_1000", nth_child, 1000, "the 1,000th" },
+	{ "memory_1m", memory_of_space, 1, "kernel's memory of a space, 1 MiB, 1 page changed" },
+	{ "memory_1g", memory_of_space, 1024, "the same, 1 GiB" },
 	{ "thread", thread, 0, "pthread_create, x++, pthread_join" },
 	{ "create_join", create_join, 0, "det_create, x++, det_join" },
 	{ "thread_team_4", thread_team, 0, "four threads that do nothing" },
@@ -608,7 +647,7 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"det-bench", "NAME",
 	"Measures one operation, in nanoseconds, or instructions where the clock counts\n"
-	"these.", options, false, false
+	"these, or the memory that it needs, in KiB.", options, false, false
 };
 
 int main(int argc, char **argv)
