@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What ordinary tasks pay for what Linux does for them: a line an operation,
- * "name nanoseconds", of the third of three rounds. Where the guest's clock
- * counts instructions (boot --accel icount) these are instructions, the same to
- * the last digit in each run.
+ * "name nanoseconds". Where the guest's clock counts instructions (boot --accel
+ * icount) these are instructions, the same to the last digit in each run.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -15,6 +16,9 @@
 
 #define PAGE 4096UL
 #define ROUNDS 3
+#define SLEEPERS 128
+#define EACH 40
+#define WARM_UP 5
 
 static int to_other[2], to_us[2];
 
@@ -82,38 +86,101 @@ static void fault(unsigned long n)
 	munmap(p, n * PAGE);
 }
 
-static void fork_exit_wait(unsigned long n)
-{
-	while (n--) {
-		pid_t pid = fork();
-
-		if (!pid)
-			_exit(0);
-		waitpid(pid, NULL, 0);
-	}
-}
-
-static const struct {
-	const char *name;
-	void (*run)(unsigned long n);
-	unsigned long n;
-} cost[] = {
-	{ "null_call", null_call, 100000 },
-	{ "pipe_round_trip", ping_pong, 5000 },
-	{ "page_fault", fault, 4096 },
-	{ "fork_exit_wait", fork_exit_wait, 200 },
-};
-
-int main(void)
+/* The third round of so many. */
+static double third(void (*run)(unsigned long n), unsigned long n)
 {
 	double began = 0;
 
-	for (unsigned int i = 0; i < sizeof(cost) / sizeof(*cost); i++) {
-		for (int round = 0; round < ROUNDS; round++) {
-			began = now();
-			cost[i].run(cost[i].n);
-		}
-		printf("%s %.1f\n", cost[i].name, (now() - began) / cost[i].n);
+	for (int round = 0; round < ROUNDS; round++) {
+		began = now();
+		run(n);
 	}
+	return (now() - began) / n;
+}
+
+static pid_t make_process(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	return pid;
+}
+
+static void fork_exit_wait(void)
+{
+	pid_t pid = make_process();
+
+	if (!pid)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+}
+
+static void fork_exec_wait(void)
+{
+	char *argv[] = { "det-ordinary", "--exit", NULL };
+	pid_t pid = make_process();
+
+	if (!pid) {
+		execv("/proc/self/exe", argv);
+		_exit(1);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+static pid_t make_sleeper(void)
+{
+	pid_t pid = make_process();
+
+	while (!pid)
+		pause();
+	return pid;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * The median of many, beside no sleeping process, then one, and so on: how full the
+ * slabs are that a process's objects come from is luck, the same in each run of one
+ * kernel, and weighs a percent.
+ */
+static double beside_sleepers(void (*operation)(void))
+{
+	static double took[SLEEPERS * EACH];
+	pid_t sleeper[SLEEPERS];
+	double *next = took, began;
+
+	for (int s = 0; s < SLEEPERS; s++) {
+		for (int i = -WARM_UP; i < EACH; i++) {
+			began = now();
+			operation();
+			if (i >= 0)
+				*next++ = now() - began;
+		}
+		sleeper[s] = make_sleeper();
+	}
+	for (int s = 0; s < SLEEPERS; s++) {
+		kill(sleeper[s], SIGKILL);
+		waitpid(sleeper[s], NULL, 0);
+	}
+	qsort(took, SLEEPERS * EACH, sizeof(*took), by_value);
+	return took[SLEEPERS * EACH / 2];
+}
+
+int main(int argc, char **argv)
+{
+	/* What fork_exec_wait() executes. */
+	if (argc > 1 && !strcmp(argv[1], "--exit"))
+		_exit(0);
+	printf("null_call %.1f\n", third(null_call, 100000));
+	printf("pipe_round_trip %.1f\n", third(ping_pong, 5000));
+	printf("page_fault %.1f\n", third(fault, 4096));
+	printf("fork_exit_wait %.1f\n", beside_sleepers(fork_exit_wait));
+	printf("fork_exec_wait %.1f\n", beside_sleepers(fork_exec_wait));
 	return 0;
 }
