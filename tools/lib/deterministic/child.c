@@ -153,10 +153,8 @@ static int fork_child(unsigned int slot)
 		{ .op = DET_COPY, .flags = DET_COPY_WHOLE },
 		{ .op = DET_ZERO, .flags = DET_ZERO_NORESERVE,
 		  .prot = PROT_READ | PROT_WRITE,
-		  .child = det_block(level, 0), .len = DET_DATA_SIZE },
-		{ .op = DET_ZERO, .flags = DET_ZERO_NORESERVE,
-		  .prot = PROT_READ | PROT_WRITE,
-		  .child = det_block(level, DET_STACK_AT), .len = DET_STACK_SIZE },
+		  .child = det_block(level, DET_STACK_AT),
+		  .len = DET_BLOCK_END - DET_STACK_AT },
 	};
 	struct det_args args = {
 		.flags = DET_FORK | DET_SNAP | DET_START,

@@ -31,23 +31,31 @@
 #define DET_BLOCKS		0x0f0000000000UL
 #define DET_BLOCKS_END		(DET_BLOCKS + DET_NR_LEVELS * DET_BLOCK_STRIDE)
 
-/* A block: what is in it, from where on. */
-#define DET_KIDS_AT		(0 * DET_MIB)	/* struct det_kid[] */
-#define DET_KIDS_SIZE		(64 * DET_MIB)
-#define DET_EXTENTS_AT		(64 * DET_MIB)	/* struct det_area[] */
-#define DET_EXTENTS_SIZE	(192 * DET_MIB)
-#define DET_QUEUE_AT		(256 * DET_MIB)	/* void *[] */
-#define DET_QUEUE_SIZE		(256 * DET_MIB)
-#define DET_SCRATCH_AT		(512 * DET_MIB)	/* for one copy out of a child */
-#define DET_SCRATCH_SIZE	(1 * DET_MIB)
-#define DET_OUT_AT		(768 * DET_MIB)	/* what it prints to stdout */
-#define DET_OUT_SIZE		(512 * DET_MIB)
-#define DET_ERR_AT		(1280 * DET_MIB) /* and to stderr */
-#define DET_ERR_SIZE		(128 * DET_MIB)
-#define DET_DATA_SIZE		(DET_ERR_AT + DET_ERR_SIZE)
-/* Nothing is between: a stack that grows too far is a fault. */
+/*
+ * A block: what is in it, from where on. What the kernel does for a block costs by the
+ * page table and by the table of tables: the stack's end and the list of extents, of
+ * which each child uses the first bytes, have one table of pages; what a parent uses of
+ * the rest has another; and all of it is in the first GiB's table of tables. Below is
+ * nothing: a stack that grows too far is a fault.
+ */
+#define DET_STACK_AT		(575 * DET_MIB)
 #define DET_STACK_SIZE		(256 * DET_MIB)
-#define DET_STACK_AT		(DET_BLOCK_STRIDE - DET_STACK_SIZE)
+#define DET_DATA_AT		(DET_STACK_AT + DET_STACK_SIZE)
+#define DET_EXTENTS_AT		DET_DATA_AT	/* struct det_area[] */
+#define DET_EXTENTS_SIZE	(127 * DET_MIB)
+#define DET_SCRATCH_AT		(DET_EXTENTS_AT + DET_EXTENTS_SIZE) /* for one copy out of a child */
+#define DET_SCRATCH_SIZE	(1 * DET_MIB)
+#define DET_KIDS_AT		(DET_SCRATCH_AT + DET_SCRATCH_SIZE) /* struct det_kid[] */
+#define DET_KIDS_SIZE		(64 * DET_MIB)
+#define DET_QUEUE_AT		(DET_KIDS_AT + DET_KIDS_SIZE) /* void *[] */
+#define DET_QUEUE_SIZE		(256 * DET_MIB)
+#define DET_OUT_AT		(DET_QUEUE_AT + DET_QUEUE_SIZE) /* what it prints to stdout */
+#define DET_OUT_SIZE		(512 * DET_MIB)
+#define DET_ERR_AT		(DET_OUT_AT + DET_OUT_SIZE) /* and to stderr */
+#define DET_ERR_SIZE		(128 * DET_MIB)
+#define DET_BLOCK_END		(DET_ERR_AT + DET_ERR_SIZE)
+
+_Static_assert(DET_BLOCK_END <= DET_BLOCK_STRIDE, "blocks do not overlap");
 
 /* Where on level @level a part of a block begins. */
 static inline uintptr_t det_block(unsigned int level, uintptr_t at)
@@ -57,7 +65,7 @@ static inline uintptr_t det_block(unsigned int level, uintptr_t at)
 
 static inline uintptr_t det_stack_end(unsigned int level)
 {
-	return det_block(level + 1, 0);
+	return det_block(level, DET_STACK_AT + DET_STACK_SIZE);
 }
 
 #endif /* DET_LAYOUT_H */

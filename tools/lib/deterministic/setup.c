@@ -45,7 +45,7 @@ void det_set_up_memory(void)
 	struct rlimit limit;
 	int error = errno;
 
-	if (!reserve(det_block(0, 0), DET_DATA_SIZE))
+	if (!reserve(det_block(0, DET_DATA_AT), DET_BLOCK_END - DET_DATA_AT))
 		cannot("the library's own data");
 	/* Less under a limit of address space, or with strict overcommit. */
 	while (!reserve(DET_ARENA, size)) {
@@ -55,7 +55,7 @@ void det_set_up_memory(void)
 	}
 	/* A core file is written page by page, of nothing as well. */
 	madvise((void *)DET_ARENA, size, MADV_DONTDUMP);
-	madvise((void *)det_block(0, 0), DET_DATA_SIZE, MADV_DONTDUMP);
+	madvise((void *)det_block(0, DET_DATA_AT), DET_BLOCK_END - DET_DATA_AT, MADV_DONTDUMP);
 	/* Each member has that much time to itself. */
 	if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
 		det_options.keep = 0;
