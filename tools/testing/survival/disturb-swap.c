@@ -382,8 +382,13 @@ static unsigned long bad_once(pid_t load, unsigned long long *random)
 	most = used * 4 < BAD_SECTORS / 2 ? used * 4 : BAD_SECTORS / 2;
 	first = 8 + any(random, most);		/* not the header */
 	nr = 8 + any(random, most - 8);
+	/* Else a slow load may want nothing of it for long. */
+	if (any(random, 2)) {
+		first = 8;
+		nr = 2 * most;
+	}
 	bad_sectors('+', first, nr);
-	doze(random, 400);
+	doze(random, 800);
 	/* Now and then what cannot be read is to be brought back at once. */
 	if (!any(random, 8) && !swapoff(BAD_DEV))
 		swapon(BAD_DEV, BAD_PRIORITY);

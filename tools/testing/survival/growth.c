@@ -8,6 +8,7 @@
  */
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@
 #define PATIENCE 60	/* seconds */
 #define PAUSE 25000	/* microseconds */
 #define KTHREAD 0x00200000	/* PF_KTHREAD, in /proc/PID/stat */
-#define OUR_SWAP "/dev/zram0"	/* have_swap() in mem.h has made it */
+#define OUR_SWAP "/dev/zram0"	/* add_swap() in mem.h has made it */
 #define THP "/sys/kernel/mm/transparent_hugepage/enabled"
 
 static const char * const name[GROWTH_NR] = {
@@ -86,8 +87,10 @@ static long tasks(void)
  */
 static void drop_slots(void)
 {
-	if (!swapoff(OUR_SWAP))
-		swapon(OUR_SWAP, 0);
+	if (swapoff(OUR_SWAP))
+		return;
+	while (swapon(OUR_SWAP, 0) && errno == EINTR)
+		;
 }
 
 static void look(struct growth *g)

@@ -678,6 +678,7 @@ bool load_possible(void)
 		fprintf(stderr, "# this kernel has no dput\n");
 		return false;
 	}
-	have_swap();
+	/* A disturbance may have some already; growth.c needs this. */
+	add_swap();
 	return true;
 }
