@@ -4,6 +4,8 @@
  * "name nanoseconds". Where the guest's clock counts instructions (boot --accel
  * icount) these are instructions, the same to the last digit in each run.
  */
+#define _GNU_SOURCE
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,12 +130,17 @@ static void fork_exec_wait(void)
 	waitpid(pid, NULL, 0);
 }
 
+/* It has memory of each CPU's of its own, where it may. */
 static pid_t make_sleeper(void)
 {
 	pid_t pid = make_process();
 
-	while (!pid)
-		pause();
+	if (!pid) {
+		unshare(CLONE_NEWIPC);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	waitpid(pid, NULL, WUNTRACED);
 	return pid;
 }
 
@@ -146,8 +153,8 @@ static int by_value(const void *a, const void *b)
 
 /*
  * The median of many, beside no sleeping process, then one, and so on: how full the
- * slabs are that a process's objects come from is luck, the same in each run of one
- * kernel, and weighs a percent.
+ * slabs are that a process's objects come from, and where each CPU's memory has holes,
+ * is luck, the same in each run of one kernel, and weighs a percent.
  */
 static double beside_sleepers(void (*operation)(void))
 {
