@@ -39,13 +39,24 @@ static bool reserve(uintptr_t start, size_t len)
 		    MAP_FIXED_NOREPLACE, -1, 0) == (void *)start;
 }
 
+/*
+ * A core file is written page by page, of nothing as well; and KSM, where it is switched
+ * on for a whole process, looks for each page with the mmap lock held, for hours.
+ */
+static void keep_out(uintptr_t start, size_t len)
+{
+	madvise((void *)start, len, MADV_DONTDUMP);
+	madvise((void *)start, len, MADV_UNMERGEABLE);
+}
+
 void det_set_up_memory(void)
 {
 	size_t size = DET_ARENA_SIZE;
 	struct rlimit limit;
 	int error = errno;
 
-	if (!reserve(det_block(0, DET_DATA_AT), DET_BLOCK_END - DET_DATA_AT))
+	/* All of its tables of tables: a part of one is looked at each time. */
+	if (!reserve(det_block(0, 0), DET_BLOCK_STRIDE))
 		cannot("the library's own data");
 	/* Less under a limit of address space, or with strict overcommit. */
 	while (!reserve(DET_ARENA, size)) {
@@ -53,9 +64,8 @@ void det_set_up_memory(void)
 		if (size < DET_ARENA_LEAST)
 			cannot("the heap");
 	}
-	/* A core file is written page by page, of nothing as well. */
-	madvise((void *)DET_ARENA, size, MADV_DONTDUMP);
-	madvise((void *)det_block(0, DET_DATA_AT), DET_BLOCK_END - DET_DATA_AT, MADV_DONTDUMP);
+	keep_out(DET_ARENA, size);
+	keep_out(det_block(0, 0), DET_BLOCK_STRIDE);
 	/* Each member has that much time to itself. */
 	if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
 		det_options.keep = 0;
