@@ -5,6 +5,8 @@
  */
 #include <malloc.h>
 #include <stdint.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "check.h"
 
@@ -356,18 +358,72 @@ static void *deeper(void *arg)
 	return value;
 }
 
+/* KSM reads all of a mapping, page by page: not all of the heap there may be. */
+
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE	67
+#endif
+
+static bool is_mergeable(const void *p)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "re");
+	unsigned long start, end, address = (unsigned long)p;
+	bool here = false, mergeable = false;
+	char line[512];
+
+	while (smaps && fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			here = start <= address && address < end;
+		else if (here && strncmp(line, "VmFlags:", 8) == 0)
+			mergeable = strstr(line, " mg");
+	}
+	if (smaps)
+		fclose(smaps);
+	return mergeable;
+}
+
+/* What a program finds that was executed with all of its memory mergeable. */
+static int look_at_itself(void)
+{
+	void *block = malloc(100), *other;
+	bool right;
+
+	other = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	right = is_mergeable(other) && !is_mergeable(block);
+
+	free(block);
+	return right ? 0 : 1;
+}
+
+static void test_ksm(void)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0) {
+		if (prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0))
+			_exit(0);
+		execl("/proc/self/exe", "heap-test", "--mergeable", NULL);
+		_exit(1);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 int main(int argc, char **argv)
 {
 	long rounds = argc > 1 ? atol(argv[1]) : 20;
 	long blocks = argc > 2 ? atol(argv[2]) : 20000;
 	void *value = NULL;
 
+	if (argc > 1 && strcmp(argv[1], "--mergeable") == 0)
+		return look_at_itself();
 	test_random();
 	test_zeros();
 	test_alignment();
 	test_mistakes();
 	if (det_version() < 0)
 		return verdict();
+	test_ksm();
 	test_hand_over(rounds);
 	CHECK(ends(both_free, 66, "free() of a block that is free already"));
 	test_barrier();
