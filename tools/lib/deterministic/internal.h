@@ -289,6 +289,9 @@ HIDDEN int det_refused(int error);
 HIDDEN void det_standing_begin(void);
 HIDDEN void det_standing_tell(void);
 
+/* vdso.c: the call that is at this address, or NULL. */
+HIDDEN const char *det_vdso_call(uintptr_t addr);
+
 /* destructors.c: of thread-local data. */
 HIDDEN void det_run_destructors(void);
 /* The C library's, and what compiled C++ programs call. */

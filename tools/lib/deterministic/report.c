@@ -142,9 +142,15 @@ static void report_stop(const struct det_result *result, FILE *to)
 {
 	const struct det_status *status = &result->status;
 	struct det_variable var;
+	const char *call;
 
 	switch (status->reason) {
 	case DET_FAULT:
+		call = det_vdso_call(status->addr);
+		if (call) {
+			fprintf(to, "called %s(), which a member does not have", call);
+			break;
+		}
 		fprintf(to, "%s, trap %d, at ", strsignal(status->sig),
 			status->trap);
 		if (det_find_variable(status->addr, &var))
@@ -362,7 +368,7 @@ static void print_calls(const struct det_failure *f, FILE *to)
 	uintptr_t pc[MAX_FRAMES + 1];
 	int n = det_backtrace(f, pc, MAX_FRAMES + 1);
 
-	if (f->has_regs)
+	if (f->has_regs && !det_vdso_call(f->regs.rip))
 		print_instruction_line("  in ", f->regs.rip, 0, to);
 	if (n < 2)
 		print_where("  called from ", f->other_where, to);
