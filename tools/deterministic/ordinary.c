@@ -120,7 +120,7 @@ static void fork_exit_wait(void)
 
 static void fork_exec_wait(void)
 {
-	char *argv[] = { "det-ordinary", "--exit", NULL };
+	static char *const argv[] = { "det-ordinary", "--exit", NULL };
 	pid_t pid = make_process();
 
 	if (!pid) {

@@ -12,6 +12,8 @@
 
 #include <linux/deterministic.h>
 
+#define NO_SPACES	ENOTSUP
+
 typedef uint64_t det_t;
 
 struct det_result {
@@ -23,21 +25,21 @@ static inline int det_create(det_t *member, void *(*fn)(void *), void *arg)
 	(void)fn;
 	(void)arg;
 	*member = 0;
-	return ENOTSUP;
+	return NO_SPACES;
 }
 
 static inline int det_join_with(det_t member, unsigned int flags, struct det_result *result)
 {
 	(void)member;
 	(void)flags;
-	result->error = ENOTSUP;
-	return ENOTSUP;
+	result->error = NO_SPACES;
+	return NO_SPACES;
 }
 
 static inline int det_discard(det_t member)
 {
 	(void)member;
-	return ENOTSUP;
+	return NO_SPACES;
 }
 
 static inline void det_report(const struct det_result *result, FILE *to)

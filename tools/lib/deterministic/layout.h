@@ -43,7 +43,7 @@
 #define DET_DATA_AT		(DET_STACK_AT + DET_STACK_SIZE)
 #define DET_EXTENTS_AT		DET_DATA_AT	/* struct det_area[] */
 #define DET_EXTENTS_SIZE	(127 * DET_MIB)
-#define DET_SCRATCH_AT		(DET_EXTENTS_AT + DET_EXTENTS_SIZE) /* for one copy out of a child */
+#define DET_SCRATCH_AT		(DET_EXTENTS_AT + DET_EXTENTS_SIZE) /* a copy out of a child */
 #define DET_SCRATCH_SIZE	(1 * DET_MIB)
 #define DET_KIDS_AT		(DET_SCRATCH_AT + DET_SCRATCH_SIZE) /* struct det_kid[] */
 #define DET_KIDS_SIZE		(64 * DET_MIB)

@@ -23,10 +23,9 @@
 SEE(p_rdtsc, "", "rdtsc", "");
 SEE(p_rdtscp, "", "rdtscp", "");
 /* These say only that they were executed: until the time that is in EDX:EAX. */
-SEE(p_tpause, "xor %ecx, %ecx\nxor %eax, %eax\nxor %edx, %edx",
-    ".byte 0x66, 0x0f, 0xae, 0xf1", "mov $1, %eax");
-SEE(p_umwait, "xor %ecx, %ecx\nxor %eax, %eax\nxor %edx, %edx",
-    ".byte 0xf2, 0x0f, 0xae, 0xf1", "mov $1, %eax");
+#define AT_ONCE "xor %ecx, %ecx\nxor %eax, %eax\nxor %edx, %edx"
+SEE(p_tpause, AT_ONCE, ".byte 0x66, 0x0f, 0xae, 0xf1", "mov $1, %eax");
+SEE(p_umwait, AT_ONCE, ".byte 0xf2, 0x0f, 0xae, 0xf1", "mov $1, %eax");
 SEE(p_rdpru, "xor %ecx, %ecx", ".byte 0x0f, 0x01, 0xfd", "");
 SEE(p_rdpmc, "xor %ecx, %ecx", "rdpmc", "");
 SEE(p_cpuid, "mov $1, %eax", "cpuid", "mov %rbx, %rax");
@@ -636,17 +635,17 @@ TEST(fpu_pointers)
  */
 #define LOOKS "300000"
 #define WATCH(name, setup, look) \
-	SEE(name, setup "\n" look "\nmov %rax, %rbx\nxor %edi, %edi\n" \
-	    "mov $" LOOKS ", %esi\n1: " look "\ncmp %rbx, %rax\n" \
-	    "setne %al\nmovzbl %al, %eax\nadd %rax, %rdi\n" \
+	SEE(name, setup "\nxor %edi, %edi\nmov $" LOOKS ", %esi\n" \
+	    "1: " look "\ncmp $" LOOKS ", %esi\ncmove %rax, %rbx\n" \
+	    "cmp %rbx, %rax\nsetne %al\nmovzbl %al, %eax\nadd %rax, %rdi\n" \
 	    "dec %esi\njnz 1b", "mov %rdi, %rax", "")
 
 /* FIP, FCS with FOP, FDP, FDS: of the environment, the last 16 bytes. */
-WATCH(p_fnstenv, "fld1\nfstpl 0x20000000",
-      "fnstenv 0x20000100\nmov 0x2000010c, %rax\nxor 0x20000114, %rax");
+#define LOOK_FPU "fnstenv 0x20000100\nmov 0x2000010c, %rax\nxor 0x20000114, %rax"
+WATCH(p_fnstenv, "fld1\nfstpl 0x20000000", LOOK_FPU);
 WATCH(p_xgetbv, "mov $1, %ecx", "xgetbv");
-WATCH(p_null_selector, "mov $3, %eax\nmov %eax, %gs",
-      "xor %eax, %eax\nmov %gs, %eax");
+#define LOOK_GS "xor %eax, %eax\nmov %gs, %eax"
+WATCH(p_null_selector, "mov $3, %eax\nmov %eax, %gs", LOOK_GS);
 /* What a watch must be able to see: the time itself. */
 WATCH(p_watch, "", "rdtsc");
 
