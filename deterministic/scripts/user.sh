@@ -3,7 +3,8 @@
 #
 # Build what runs in the guest: the programs into build/user/bin, the selftests
 # into build/user/tests, both static; the survival test and the fuzzer into
-# build/user/survival; what "make demo" runs into build/user/work/demo; then the
+# build/user/survival; what "make demo" runs into build/user/work/demo; with --memory
+# also what "make bench" compares the memory of, into build/user/work/memory; then the
 # initramfs with the first two.
 
 ROOT=${ROOT:-$(dirname "$0")/../..}
@@ -29,6 +30,11 @@ programs() {
 	make -C "$B/linux/tools/deterministic" OUT="$WORK" STATIC=1 CC="$cc" CXX="$cxx" -j"$(jobs)"
 	install_new "$B/user/bin" "$WORK"/*
 	make -C "$B/linux/tools/deterministic" OUT="$WORK" CC="$cc" CXX="$cxx" demo
+}
+
+# For "make bench" alone.
+memory() {
+	make -C "$B/linux/tools/deterministic" OUT="$WORK" CC="$cc" CXX="$cxx" memory
 }
 
 selftests() {
@@ -78,4 +84,5 @@ if ! fresh; then
 	step survival "building the survival test and the fuzzer" survival
 	mv "$B/user/.building" "$B/user/.built"
 fi
+[ "${1:-}" != --memory ] || step memory "building what memory is compared with" memory
 exec "$ROOT/deterministic/guest/initramfs.sh"

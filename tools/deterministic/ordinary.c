@@ -109,13 +109,21 @@ static pid_t make_process(void)
 	return pid;
 }
 
+static void end_well(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid || status)
+		die("the child");
+}
+
 static void fork_exit_wait(void)
 {
 	pid_t pid = make_process();
 
 	if (!pid)
 		_exit(0);
-	waitpid(pid, NULL, 0);
+	end_well(pid);
 }
 
 static void fork_exec_wait(void)
@@ -127,7 +135,7 @@ static void fork_exec_wait(void)
 		execv("/proc/self/exe", argv);
 		_exit(1);
 	}
-	waitpid(pid, NULL, 0);
+	end_well(pid);
 }
 
 /* It has memory of each CPU's of its own, where it may. */

@@ -33,16 +33,16 @@
 
 /*
  * A block: what is in it, from where on. What the kernel does for a block costs by the
- * page table and by the table of tables: the stack's end and the list of extents, of
- * which each child uses the first bytes, have one table of pages; what a parent uses of
- * the rest has another; and all of it is in the first GiB's table of tables. Below is
- * nothing: a stack that grows too far is a fault.
+ * page table and by the table of tables. What each child uses, the end of its stack and
+ * the beginning of the list of extents, has one page table; what each parent uses as well,
+ * scratch and kids, has another, in the same GiB; the rest is for few. Below the stack is
+ * nothing: one that grows too far is a fault. A page is left free above it.
  */
 #define DET_STACK_AT		(575 * DET_MIB)
 #define DET_STACK_SIZE		(256 * DET_MIB)
 #define DET_DATA_AT		(DET_STACK_AT + DET_STACK_SIZE)
-#define DET_EXTENTS_AT		DET_DATA_AT	/* struct det_area[] */
-#define DET_EXTENTS_SIZE	(127 * DET_MIB)
+#define DET_EXTENTS_AT		(DET_DATA_AT + 4 * DET_KIB)	/* struct det_area[] */
+#define DET_EXTENTS_SIZE	(127 * DET_MIB - 4 * DET_KIB)
 #define DET_SCRATCH_AT		(DET_EXTENTS_AT + DET_EXTENTS_SIZE) /* a copy out of a child */
 #define DET_SCRATCH_SIZE	(1 * DET_MIB)
 #define DET_KIDS_AT		(DET_SCRATCH_AT + DET_SCRATCH_SIZE) /* struct det_kid[] */

@@ -47,7 +47,7 @@ bool det_is_of_libc(const char *path)
 {
 	static const char *const prefix[] = {
 		"ld-linux", "libc.so", "libm.so", "libpthread.so", "libdl.so",
-		"librt.so", "libgcc_s.so", "libstdc++.so", NULL
+		"librt.so", "libgcc_s.so", "libstdc++.so", "linux-vdso.so", NULL
 	};
 	const char *name = strrchr(path, '/');
 

@@ -15,16 +15,26 @@
 /*
  * What its creator has not written yet is the creator's to write. That the stream is
  * one of bytes spares perror() a call, and that it is being written to makes it known
- * where the buffer ends: setvbuf() leaves that open for a stream that is in use.
+ * where the buffer ends: setvbuf() leaves that open for a stream that is in use. The
+ * byte for that goes elsewhere: a member that prints nothing needs no page of the block.
  */
 static void begin_stream(FILE *stream, uintptr_t at, size_t size)
 {
+	char *start = (char *)det_block(det_state.level, at), elsewhere[64];
+
 	__fsetlocking(stream, FSETLOCKING_BYCALLER);
 	__fpurge(stream);
-	setvbuf(stream, (char *)det_block(det_state.level, at), _IOFBF, size);
+	setvbuf(stream, elsewhere, _IOFBF, sizeof(elsewhere));
 	fwide(stream, -1);
 	putc(' ', stream);
 	__fpurge(stream);
+	stream->_IO_buf_base = start;
+	stream->_IO_read_base = start;
+	stream->_IO_read_ptr = start;
+	stream->_IO_read_end = start;
+	stream->_IO_write_base = start;
+	stream->_IO_write_ptr = start;
+	stream->_IO_buf_end = start + size;
 	stream->_IO_write_end = stream->_IO_buf_end;
 }
 

@@ -49,14 +49,31 @@ static void keep_out(uintptr_t start, size_t len)
 	madvise((void *)start, len, MADV_UNMERGEABLE);
 }
 
+/*
+ * All of the block's tables of tables: a part of one is looked at by each copy and
+ * snapshot. Under a limit only what is used.
+ */
+static bool reserve_block(void)
+{
+	uintptr_t start = det_block(0, 0), end = det_block(1, 0);
+
+	if (!reserve(start, end - start)) {
+		start = det_block(0, DET_DATA_AT);
+		end = det_block(0, DET_BLOCK_END);
+		if (!reserve(start, end - start))
+			return false;
+	}
+	keep_out(start, end - start);
+	return true;
+}
+
 void det_set_up_memory(void)
 {
 	size_t size = DET_ARENA_SIZE;
 	struct rlimit limit;
 	int error = errno;
 
-	/* All of its tables of tables: a part of one is looked at each time. */
-	if (!reserve(det_block(0, 0), DET_BLOCK_STRIDE))
+	if (!reserve_block())
 		cannot("the library's own data");
 	/* Less under a limit of address space, or with strict overcommit. */
 	while (!reserve(DET_ARENA, size)) {
@@ -65,7 +82,6 @@ void det_set_up_memory(void)
 			cannot("the heap");
 	}
 	keep_out(DET_ARENA, size);
-	keep_out(det_block(0, 0), DET_BLOCK_STRIDE);
 	/* Each member has that much time to itself. */
 	if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
 		det_options.keep = 0;

@@ -34,10 +34,14 @@ static const Elf64_Dyn *dynamic_of(const char *image)
 const char *det_vdso_call(uintptr_t addr)
 {
 	const char *image = (const char *)getauxval(AT_SYSINFO_EHDR), *names;
-	const Elf64_Dyn *dynamic = image ? dynamic_of(image) : NULL;
+	const Elf64_Dyn *dynamic;
 	const Elf64_Sym *symbol;
 	const uint32_t *hash;
 
+	/* Only the master has it. */
+	if (!image || det_state.level)
+		return NULL;
+	dynamic = dynamic_of(image);
 	if (!dynamic)
 		return NULL;
 	hash = table(image, dynamic, DT_HASH);

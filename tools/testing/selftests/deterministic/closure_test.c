@@ -661,7 +661,7 @@ BLOB(code_spin_x87, "1: fldpi\nfstpl 0x20000008\njmp 1b");
 TEST(over_time)
 {
 	unsigned int i;
-	__u64 rax;
+	__u64 rax = 0;
 	int sees;
 
 	NEED_CALLS();
