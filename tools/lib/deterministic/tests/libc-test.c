@@ -185,8 +185,10 @@ int main(void)
 	CHECK(ends(timing, 66, "member 0 was stopped\n"));
 	if (getauxval(AT_SYSINFO_EHDR))
 		CHECK(ends(timing, 66, is_static() ?
-			   "called time(), which a member does not have\n  called from time()" :
-			   "called time(), which a member does not have\n  called from tell_time()"));
+			   "called time(), which a member does not have\n"
+			   "  called from time()" :
+			   "called time(), which a member does not have\n"
+			   "  called from tell_time()"));
 	if (!is_static())
 		CHECK(ends(keeping, 0, "it is a longer value of the member's own\n"));
 	/* Of a static program the C library's own use of locks cannot be told. */
