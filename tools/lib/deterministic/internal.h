@@ -289,9 +289,6 @@ HIDDEN int det_refused(int error);
 HIDDEN void det_standing_begin(void);
 HIDDEN void det_standing_tell(void);
 
-/* vdso.c: the call that is at this address, or NULL. */
-HIDDEN const char *det_vdso_call(uintptr_t addr);
-
 /* destructors.c: of thread-local data. */
 HIDDEN void det_run_destructors(void);
 /* The C library's, and what compiled C++ programs call. */
@@ -395,6 +392,8 @@ HIDDEN bool det_find_variable(uintptr_t addr, struct det_variable *var);
 
 /* The function that @addr is in: its name, start and size. */
 HIDDEN bool det_find_function(uintptr_t addr, struct det_variable *fn);
+/* The call of the vDSO's, which is no system call, that begins at this address; or NULL. */
+HIDDEN const char *det_vdso_call(uintptr_t addr);
 
 /* An ELF file in memory, and how far from its own addresses it was loaded. */
 struct det_elf {

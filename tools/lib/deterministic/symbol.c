@@ -4,10 +4,12 @@
  * the program or shared library. Works for programs loaded anywhere.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -157,4 +159,22 @@ bool det_find_variable(uintptr_t addr, struct det_variable *var)
 bool det_find_function(uintptr_t addr, struct det_variable *fn)
 {
 	return find(addr, STT_FUNC, fn);
+}
+
+/*
+ * A space has no vDSO: a member that asks for the time jumps to where nothing is. Only
+ * the master can look there.
+ */
+const char *det_vdso_call(uintptr_t addr)
+{
+	static const char prefix[] = "__vdso_";
+	uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);
+	Dl_info info;
+
+	if (det_state.level || !vdso || !dladdr((void *)addr, &info) ||
+	    (uintptr_t)info.dli_fbase != vdso || (uintptr_t)info.dli_saddr != addr)
+		return NULL;
+	if (strncmp(info.dli_sname, prefix, strlen(prefix)) == 0)
+		return info.dli_sname + strlen(prefix);
+	return info.dli_sname;
 }
