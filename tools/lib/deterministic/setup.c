@@ -32,63 +32,74 @@ static void cannot(const char *what)
 	_exit(DET_EXIT_STATUS);
 }
 
-static bool reserve(uintptr_t start, size_t len)
+static bool reserve(struct det_area area)
 {
-	return mmap((void *)start, len, PROT_READ | PROT_WRITE,
+	return mmap((void *)area.start, area.end - area.start, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-		    MAP_FIXED_NOREPLACE, -1, 0) == (void *)start;
+		    MAP_FIXED_NOREPLACE, -1, 0) == (void *)area.start;
+}
+
+/* Less than all under a limit of address space, or with strict overcommit. */
+static bool reserve_heap(struct det_area *heap)
+{
+	size_t size = DET_ARENA_SIZE;
+
+	do {
+		*heap = (struct det_area){ DET_ARENA, DET_ARENA + size };
+		if (reserve(*heap))
+			return true;
+		size /= 2;
+	} while (size >= DET_ARENA_LEAST);
+	return false;
 }
 
 /*
  * A core file is written page by page, of nothing as well; and KSM, where it is switched
  * on for a whole process, looks for each page with the mmap lock held, for hours.
  */
-static void keep_out(uintptr_t start, size_t len)
+static void keep_out(struct det_area area)
 {
-	madvise((void *)start, len, MADV_DONTDUMP);
-	madvise((void *)start, len, MADV_UNMERGEABLE);
+	madvise((void *)area.start, area.end - area.start, MADV_DONTDUMP);
+	madvise((void *)area.start, area.end - area.start, MADV_UNMERGEABLE);
 }
 
 /*
- * All of the block's tables of tables: a part of one is looked at by each copy and
- * snapshot. Under a limit only what is used.
+ * Of the block all that its tables of page tables cover, as a part of one is looked at by
+ * each copy and snapshot; under a limit what is used of it.
  */
-static bool reserve_block(void)
+static struct det_area reserve_all(void)
 {
-	uintptr_t start = det_block(0, 0), end = det_block(1, 0);
+	struct det_area block = { det_block(0, 0), det_block(1, 0) }, heap;
+	bool whole = reserve(block);
 
-	if (!reserve(start, end - start)) {
-		start = det_block(0, DET_DATA_AT);
-		end = det_block(0, DET_BLOCK_END);
-		if (!reserve(start, end - start))
-			return false;
+	if (!whole || !reserve_heap(&heap)) {
+		if (whole)
+			munmap((void *)block.start, block.end - block.start);
+		block.start = det_block(0, DET_DATA_AT);
+		block.end = det_block(0, DET_BLOCK_END);
+		if (!reserve(block))
+			cannot("the library's own data");
+		if (!reserve_heap(&heap))
+			cannot("the heap");
 	}
-	keep_out(start, end - start);
-	return true;
+	keep_out(block);
+	keep_out(heap);
+	return heap;
 }
 
 void det_set_up_memory(void)
 {
-	size_t size = DET_ARENA_SIZE;
 	struct rlimit limit;
 	int error = errno;
+	struct det_area heap = reserve_all();
 
-	if (!reserve_block())
-		cannot("the library's own data");
-	/* Less under a limit of address space, or with strict overcommit. */
-	while (!reserve(DET_ARENA, size)) {
-		size /= 2;
-		if (size < DET_ARENA_LEAST)
-			cannot("the heap");
-	}
-	keep_out(DET_ARENA, size);
 	/* Each member has that much time to itself. */
 	if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
 		det_options.keep = 0;
-	det_state.arena_size = size;
+	det_state.arena_size = heap.end - heap.start;
 	det_state.flags = DET_MERGE_GRANULE_1;
 	det_state.me.team = DET_NO_TEAM;
-	det_heap_begin((struct det_area){ DET_ARENA, DET_ARENA + size });
+	det_heap_begin(heap);
 	det_state.ready = true;
 	errno = error;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "check.h"
 #include "layout.h"
@@ -414,6 +415,21 @@ static void test_ksm(void)
 	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
 }
 
+/* The heap becomes smaller, and what the library has reserved for itself. */
+static void test_limit(void)
+{
+	const rlim_t size = 2500UL << 20;
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0) {
+		setrlimit(RLIMIT_AS, &(struct rlimit){ size, size });
+		execl("/proc/self/exe", "heap-test", "--limited", NULL);
+		_exit(1);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 int main(int argc, char **argv)
 {
 	long rounds = argc > 1 ? atol(argv[1]) : 20;
@@ -422,10 +438,13 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "--mergeable") == 0)
 		return look_at_itself();
+	if (argc > 1 && strcmp(argv[1], "--limited") == 0)
+		return malloc(1000) ? 0 : 1;
 	test_random();
 	test_zeros();
 	test_alignment();
 	test_mistakes();
+	test_limit();
 	if (det_version() < 0)
 		return verdict();
 	test_ksm();
