@@ -50,6 +50,16 @@ choose_options()
 	esac
 }
 
+# choose_size ALL PROGRAM: into size; dgauss in spaces takes minutes.
+choose_size()
+{
+	size=$1
+	case $2-$1 in
+	dgauss-medium) size=small ;;
+	dgauss-large) size=medium ;;
+	esac
+}
+
 set_lines()
 {
 	lines "$1"
@@ -197,10 +207,7 @@ wall()
 	shift
 	echo "# CPU: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)"
 	for p; do
-		size=$all
-		# In spaces it takes minutes.
-		[ "$p-$size" != dgauss-medium ] || size=small
-		[ "$p-$size" != dgauss-large ] || size=medium
+		choose_size "$all" "$p"
 		choose_options "$p" "$size"
 		# shellcheck disable=SC2086 # words
 		once serial 4 "$p" $options
@@ -289,9 +296,7 @@ memory()
 		echo "members_16 KiB $(((kib - one) / 16)) each of 16 more members of a C++ program"
 	fi
 	for p in $PROGRAMS; do
-		size=$all
-		[ "$p-$size" != dgauss-medium ] || size=small
-		[ "$p-$size" != dgauss-large ] || size=medium
+		choose_size "$all" "$p"
 		memory_of "$size" "$p"
 	done
 }

@@ -12,7 +12,7 @@ ROOT=${ROOT:-$(dirname "$0")/../..}
 . "$ROOT/deterministic/scripts/common.sh"
 
 W=$B/bench
-TSAN=$B/user/work/memory
+MEMORY=$B/user/work/memory
 ACCEPTED=$ROOT/deterministic/figures.tsv
 KERNEL=$B/out/arch/x86/boot/bzImage
 CR=$(printf '\r')
@@ -123,7 +123,7 @@ show() {
 
 # What programs with shared libraries load.
 libraries() {
-	ldd "$TSAN"/* 2>/dev/null | awk '$2 == "=>" && /\// { print $3 }' | sort -u
+	ldd "$MEMORY"/* 2>/dev/null | awk '$2 == "=>" && /\// { print $3 }' | sort -u
 }
 
 # As in_guest, with the host's files.
@@ -132,7 +132,7 @@ memory_in_guest() {
 	# shellcheck disable=SC2046 # words
 	"$ROOT/deterministic/guest/boot" --host-root --timeout 7200 --mem 4G --cpus 2 \
 		--log "$B/log/bench-kernel.log" --accel "${ACCEL:-auto}" -- /run/guest/bin/sh \
-		"$SCRIPTS/bench-guest.sh" memory "$2" "$TSAN" $(libraries) </dev/null || rc=$?
+		"$SCRIPTS/bench-guest.sh" memory "$2" "$MEMORY" $(libraries) </dev/null || rc=$?
 	say "status $rc"
 }
 
