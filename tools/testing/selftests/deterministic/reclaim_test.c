@@ -22,21 +22,6 @@ static bool is_swapped_out(const char *p)
 	return entry >> 62 & 1;
 }
 
-/* The area anew, in a cgroup of which everything is swapped out. */
-static bool begin_swap(bool big)
-{
-	if (kill_child(CHILD) || munmap(a, len) || !enter_cgroup())
-		return false;
-	use_area(big);
-	return true;
-}
-
-static void end_swap(void)
-{
-	kill_child(CHILD);
-	leave_cgroup();
-}
-
 static bool all_swapped(void)
 {
 	int i;
@@ -46,12 +31,35 @@ static bool all_swapped(void)
 	return is_swapped_out(USED);
 }
 
-TEST_F(touch, swap_and_write)
+/* The area, in a cgroup of which everything is swapped out. */
+FIXTURE(swapped) {
+};
+
+FIXTURE_VARIANT(swapped) {
+	bool big;
+};
+
+FIXTURE_VARIANT_ADD(swapped, small) { .big = false };
+FIXTURE_VARIANT_ADD(swapped, big) { .big = true };
+
+FIXTURE_SETUP(swapped)
+{
+	NEED_CALLS();
+	if (!enter_cgroup())
+		SKIP(return, "no swap space or no cgroup");
+	use_area(variant->big);
+}
+
+FIXTURE_TEARDOWN(swapped)
+{
+	kill_child(CHILD);
+	leave_cgroup();
+}
+
+TEST_F(swapped, swap_and_write)
 {
 	int i;
 
-	if (!begin_swap(variant->big))
-		SKIP(return, "no swap space or no cgroup");
 	for (i = 0; i < 2 * ROUNDS; i++) {
 		ASSERT_TRUE(all_swapped());
 		if (i & 1)
@@ -59,16 +67,13 @@ TEST_F(touch, swap_and_write)
 		change(USED);
 		EXPECT_TRUE(brought());
 	}
-	end_swap();
 }
 
 /* Only one side has swapped it in. */
-TEST_F(touch, swap_and_read)
+TEST_F(swapped, swap_and_read)
 {
 	int i;
 
-	if (!begin_swap(variant->big))
-		SKIP(return, "no swap space or no cgroup");
 	for (i = 0; i < 2 * ROUNDS; i++) {
 		ASSERT_TRUE(all_swapped());
 		if (i & 1)
@@ -81,16 +86,13 @@ TEST_F(touch, swap_and_read)
 		change(USED);
 		EXPECT_TRUE(brought());
 	}
-	end_swap();
 }
 
 /* What is swapped out is gone at once. */
-TEST_F(touch, swap_and_free)
+TEST_F(swapped, swap_and_free)
 {
 	int i;
 
-	if (!begin_swap(variant->big))
-		SKIP(return, "no swap space or no cgroup");
 	for (i = 0; i < 2 * ROUNDS; i++) {
 		ASSERT_TRUE(all_swapped());
 		if (i & 1)
@@ -100,31 +102,25 @@ TEST_F(touch, swap_and_free)
 		EXPECT_FALSE(is_swapped_out(USED));
 		EXPECT_TRUE(brought());
 	}
-	end_swap();
 }
 
-TEST_F(touch, swap_and_dontneed)
+TEST_F(swapped, swap_and_dontneed)
 {
 	int i;
 
-	if (!begin_swap(variant->big))
-		SKIP(return, "no swap space or no cgroup");
 	for (i = 0; i < ROUNDS; i++) {
 		ASSERT_TRUE(all_swapped());
 		in_sync(CHILD);
 		ASSERT_EQ(0, madvise(AT(1, 0), HUGE, MADV_DONTNEED));
 		EXPECT_TRUE(brought());
 	}
-	end_swap();
 }
 
 /* Huge pages are made of what has to be swapped in for it. */
-TEST_F(touch, swap_and_collapse)
+TEST_F(swapped, swap_and_collapse)
 {
 	int i;
 
-	if (!begin_swap(variant->big))
-		SKIP(return, "no swap space or no cgroup");
 	for (i = 0; i < ROUNDS; i++) {
 		ASSERT_TRUE(all_swapped());
 		in_sync(CHILD);
@@ -138,15 +134,12 @@ TEST_F(touch, swap_and_collapse)
 		ASSERT_EQ(0, madvise(AT(1, 0), HUGE, MADV_DONTNEED));
 		EXPECT_TRUE(brought());
 	}
-	end_swap();
 }
 
-TEST_F(touch, swap_in_the_child)
+TEST_F(swapped, swap_in_the_child)
 {
 	int i;
 
-	if (!begin_swap(variant->big))
-		SKIP(return, "no swap space or no cgroup");
 	for (i = 0; i < ROUNDS; i++) {
 		ASSERT_TRUE(all_swapped());
 		ASSERT_EQ(0, child_write(CHILD, addr_of(USED), i));
@@ -156,16 +149,13 @@ TEST_F(touch, swap_in_the_child)
 		ASSERT_EQ(0, child_write(CHILD, addr_of(USED), i));
 		EXPECT_TRUE(merged());
 	}
-	end_swap();
 }
 
 /* Present when it is given back, and then reclaimed, or kept by the COPY. */
-TEST_F(touch, free_and_reclaim)
+TEST_F(swapped, free_and_reclaim)
 {
 	int i;
 
-	if (!begin_swap(variant->big))
-		SKIP(return, "no swap space or no cgroup");
 	for (i = 0; i < ROUNDS; i++) {
 		change_used();
 		ASSERT_EQ(0, madvise(AT(1, 0), HUGE, MADV_FREE));
@@ -178,16 +168,13 @@ TEST_F(touch, free_and_reclaim)
 		EXPECT_TRUE(copied());
 		renew();
 	}
-	end_swap();
 }
 
 /* Given back while in sync: reclaim may take it from the caller alone, later. */
-TEST_F(touch, free_in_sync)
+TEST_F(swapped, free_in_sync)
 {
 	int i;
 
-	if (!begin_swap(variant->big))
-		SKIP(return, "no swap space or no cgroup");
 	for (i = 0; i < 2 * ROUNDS; i++) {
 		/* Pages that reclaim has not seen yet. */
 		ASSERT_EQ(0, madvise(a, len, MADV_DONTNEED));
@@ -198,16 +185,13 @@ TEST_F(touch, free_in_sync)
 		swap_out();
 		EXPECT_TRUE(copied());
 	}
-	end_swap();
 }
 
 /* All is brought in again by the end of the swap space, if it is the tests'. */
-TEST_F(touch, swap_ends)
+TEST_F(swapped, swap_ends)
 {
 	int i;
 
-	if (!begin_swap(variant->big))
-		SKIP(return, "no swap space or no cgroup");
 	for (i = 0; i < ROUNDS; i++) {
 		ASSERT_TRUE(have_swap());
 		ASSERT_TRUE(all_swapped());
@@ -223,7 +207,6 @@ TEST_F(touch, swap_ends)
 		change(USED);
 		EXPECT_TRUE(brought());
 	}
-	end_swap();
 }
 
 /* Present: what is given back may go later, or be written to again. */

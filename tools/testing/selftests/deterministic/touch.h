@@ -133,33 +133,33 @@ static inline void snap_in_sync(__u64 child)
 }
 
 /* As bytes: the buffer is no page, and stays. */
-static inline bool is_equal(__u64 child, struct det_op op)
+static inline bool is_equal(__u64 child, const char *at, __u32 flags)
 {
-	op.caller = addr_of(buf + 8);
-	op.len = HUGE;
-	return !get_op(child, 0, op, NULL) &&
-	       !memcmp(buf + 8, (const void *)op.child, HUGE);
+	struct det_op op = op_copy(buf + 8, addr_of(at), HUGE);
+
+	op.flags = flags;
+	return !get_op(child, 0, op, NULL) && !memcmp(buf + 8, at, HUGE);
+}
+
+static inline bool all_equal(__u64 child, __u32 flags)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_tables; i++)
+		if (!is_equal(child, AT(tables[i], 0), flags))
+			return false;
+	return true;
 }
 
 /* The child's bytes are the caller's, in every page of the tables. */
 static inline bool same(__u64 child)
 {
-	unsigned int i;
-
-	for (i = 0; i < nr_tables; i++)
-		if (!is_equal(child, op_copy(0, addr_of(AT(tables[i], 0)), HUGE)))
-			return false;
-	return true;
+	return all_equal(child, 0);
 }
 
 static inline bool image_same(__u64 child)
 {
-	unsigned int i;
-
-	for (i = 0; i < nr_tables; i++)
-		if (!is_equal(child, op_image(0, addr_of(AT(tables[i], 0)), HUGE)))
-			return false;
-	return true;
+	return all_equal(child, DET_COPY_IMAGE);
 }
 
 /* With other bytes in all pages that are used. */
