@@ -36,7 +36,8 @@
  * page table and by the table of tables. What each child uses, the end of its stack and
  * the beginning of the list of extents, has one page table; what each parent uses as well,
  * scratch and kids, has another, in the same GiB; the rest is for few. Below the stack is
- * nothing: one that grows too far is a fault. A page is left free above it.
+ * nothing: one that grows too far is a fault. A page is left free above it. Stack and
+ * scratch end at odd MiB, in the middle of what a page table maps.
  */
 #define DET_STACK_AT		(575 * DET_MIB)
 #define DET_STACK_SIZE		(256 * DET_MIB)

@@ -2,8 +2,8 @@
 /*
  * Pages that a MERGE takes whole: where the caller's page still is the
  * snapshot's, the child's page is mapped into the caller copy-on-write. That
- * must not show in any byte, on either side, then or later. What threads and the
- * machine do meanwhile is in taken_test.c.
+ * must not show in any byte, on either side, then or later. What others, threads and
+ * the machine do with the page is in taken_test.c.
  */
 #include "take.h"
 
@@ -970,143 +970,6 @@ TEST_F(take, copied_since)
 	EXPECT_FALSE(is_one(0));
 	EXPECT_EQ(0, merge_part(0, LEN, DET_MERGE_TAKE));
 	EXPECT_TRUE(is_one(0));
-	EXPECT_TRUE(is_right());
-}
-
-/* --- Others that have the page --- */
-
-TEST_F(take, child_killed)
-{
-	unsigned int i;
-
-	for (i = 0; i < 30; i++) {
-		child_strides(i, 4, i);
-		ASSERT_EQ(0, merge());
-		ASSERT_TRUE(is_one(1));
-		ASSERT_EQ(0, kill_child(CHILD));
-		ASSERT_TRUE(caller_is_right());
-		caller_sets(i, 1);
-		caller_sets(PAGE + i + 1, 2);
-		ASSERT_TRUE(caller_is_right());
-		make_child();
-		renew();
-	}
-	EXPECT_TRUE(is_right());
-}
-
-/* The child keeps what the caller has given up. */
-TEST_F(take, caller_gives_up)
-{
-	child_strides(5, 4, 1);
-	EXPECT_EQ(0, merge());
-	ASSERT_EQ(0, munmap(a, PAGE));
-	ASSERT_EQ(0, madvise(a + PAGE, PAGE, MADV_DONTNEED));
-	EXPECT_TRUE(child_has(CHILD, addr_of(a), theirs, LEN));
-	child_strides(6, 3, 2);
-	EXPECT_TRUE(child_has(CHILD, addr_of(a), theirs, LEN));
-	memset(mine + PAGE, 0, PAGE);
-	EXPECT_EQ(0, memcmp(a + PAGE, mine + PAGE, LEN - PAGE));
-	ASSERT_EQ(0, munmap(a + PAGE, LEN - PAGE));
-	child_strides(7, PAGES, 3);
-	EXPECT_TRUE(child_has(CHILD, addr_of(a), theirs, LEN));
-}
-
-/* What is merged into a page that was taken is nothing to the first child. */
-TEST_F(take, two_children)
-{
-	ASSERT_EQ(0, put_op(2, DET_SNAP, op_copy(a, addr_of(a), LEN), NULL));
-	ASSERT_EQ(0, poke(2, addr_of(a) + 6, "2", 1));
-	ASSERT_EQ(0, poke(2, addr_of(a) + PAGE + 6, "2", 1));
-	child_sets(5, 1);
-	EXPECT_EQ(0, merge());
-	EXPECT_TRUE(is_one(0));
-	ASSERT_EQ(0, get_op(2, 0, op_merge(a, LEN, 0), NULL));
-	mine[6] = '2';
-	mine[PAGE + 6] = '2';
-	EXPECT_FALSE(is_one(0));
-	EXPECT_TRUE(same_frame(space_pid(getpid(), 2), a + PAGE));
-	EXPECT_TRUE(is_right());
-	ASSERT_EQ(0, poke(2, addr_of(a) + 5, "x", 1));
-	EXPECT_EQ(-DET_ECONFLICT, get_op(2, 0, op_merge(a, LEN, 0), &st));
-	EXPECT_TRUE(is_right());
-}
-
-/* Looks at the arena when it is told to: it has what it had at the fork. */
-static pid_t fork_looks(int *tell)
-{
-	int fds[2];
-	pid_t looks;
-	char c;
-
-	if (pipe(fds))
-		abort();
-	looks = fork();
-	if (looks) {
-		close(fds[0]);
-		*tell = fds[1];
-		return looks;
-	}
-	close(fds[1]);
-	if (read(fds[0], &c, 1) != 1 || !caller_is_right())
-		_exit(1);
-	memset(a, 0x11, LEN);
-	_exit(!all_bytes(a, 0x11, LEN));
-}
-
-/* True if all was right. */
-static bool looked(pid_t looks, int tell)
-{
-	int status = -1;
-
-	if (write(tell, "!", 1) != 1)
-		return false;
-	close(tell);
-	return waitpid(looks, &status, 0) == looks && !status;
-}
-
-/* Forked after the page was taken, the third to have it. */
-TEST_F(take, fork_afterwards)
-{
-	pid_t looks;
-	int tell;
-
-	child_strides(5, 4, 1);
-	EXPECT_EQ(0, merge());
-	looks = fork_looks(&tell);
-	EXPECT_EQ(3, mapped(a));
-	EXPECT_TRUE(same_frame(looks, a));
-	EXPECT_TRUE(is_right());
-	caller_sets(5, 2);
-	child_sets(PAGE + 5, 3);
-	EXPECT_TRUE(is_right());
-	EXPECT_TRUE(looked(looks, tell));
-	EXPECT_TRUE(is_right());
-	/* It ends before anybody else writes. */
-	looks = fork_looks(&tell);
-	EXPECT_TRUE(looked(looks, tell));
-	EXPECT_TRUE(is_right());
-	child_strides(6, 4, 4);
-	caller_sets(3 * PAGE + 7, 5);
-	EXPECT_TRUE(is_right());
-}
-
-/* Forked before: the snapshot's page stays its own. */
-TEST_F(take, fork_before)
-{
-	pid_t looks, later;
-	int tell, tell_later;
-
-	looks = fork_looks(&tell);
-	child_strides(5, 4, 1);
-	EXPECT_EQ(0, merge());
-	EXPECT_TRUE(is_one(0));
-	later = fork_looks(&tell_later);
-	renew();
-	child_strides(6, 4, 2);
-	EXPECT_EQ(0, merge());
-	EXPECT_TRUE(is_one(0));
-	EXPECT_TRUE(looked(looks, tell));
-	EXPECT_TRUE(looked(later, tell_later));
 	EXPECT_TRUE(is_right());
 }
 
