@@ -364,7 +364,9 @@ accept() {
 	say "accepted: $(grep -vc '^#' "$ACCEPTED") figures in deterministic/figures.tsv"
 }
 
-# compare FILE...: with what is accepted; of several boots the better one counts.
+# compare FILE...: with what is accepted; of several boots the better one counts. What
+# Linux's own threads cost depends on who has ended first, and is nothing of ours: it
+# must only be what ours is to be compared with.
 compare() {
 	cat "$@" | tr -d '\r' | awk '
 	FNR == NR { if (!/^#/) accepted[$1] = $3; next }
@@ -374,9 +376,10 @@ compare() {
 	END {
 		for (i = 1; i <= nr; i++) {
 			n = name[i]
+			most = n ~ /thread/ ? 1.25 : 1.02
 			if (!(n in accepted)) {
 				print "ok - " n " # SKIP no figure is accepted"
-			} else if (value[n] > accepted[n] * 1.02) {
+			} else if (value[n] > accepted[n] * most) {
 				printf "not ok - %s: %s is %.1f %% more than accepted\n", n,
 					value[n], (value[n] / accepted[n] - 1) * 100
 				failed = 1
