@@ -83,7 +83,11 @@ judge() {
 
 show_failures() {
 	grep -a '^not ok ' "$log" | head -30 | sed 's/^/    /'
-	# What the harness says of a failed expectation stands far from the end.
+	# What a program says of itself right before it fails, ...
+	awk '/^#/ { said[++nr] = $0; next }
+		/^not ok / { for (i = nr > 8 ? nr - 7 : 1; i <= nr; i++) print said[i] }
+		{ nr = 0 }' "$log" | head -40 | sed 's/^/    | /'
+	# ... and what the harness says of a failed expectation stand far from the end.
 	grep -aE '^# [[:alnum:]_-]+\.[ch]:[0-9]+:' "$log" | head -20 | sed 's/^/    | /'
 	say "    the last lines of $log:"
 	grep -av '^ok ' "$log" | tail -n 25 | sed 's/^/    | /'
