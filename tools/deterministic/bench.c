@@ -647,7 +647,7 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"det-bench", "NAME",
 	"Measures one operation, in nanoseconds, or instructions where the clock counts\n"
-	"these, or the memory that it needs, in KiB.", options, false, false
+	"these, or the memory that it needs, in KiB.", options, 0
 };
 
 int main(int argc, char **argv)

@@ -38,17 +38,19 @@ struct option_spec {
  * @arguments: what may follow the options, or ""
  * @about: what it does, one or more lines
  * @options: ends with an empty one; NULL for none
- * @has_workers: it has --mode and --workers as well
- * @has_input: it makes its input itself: --size, --seed and --check as well
+ * @has: of HAS_*, which options it has as well
  */
 struct program {
 	const char *name;
 	const char *arguments;
 	const char *about;
 	const struct option_spec *options;
-	bool has_workers;
-	bool has_input;
+	unsigned int has;
 };
+
+#define HAS_WORKERS	1	/* --mode, --workers and --time */
+#define HAS_INPUT	2	/* it makes its input itself: --size, --seed, --check */
+#define HAS_ROUNDS	4	/* it can do its work again: --rounds */
 
 /* Reads the options; returns the index of the first argument behind them. */
 int parse_options(const struct program *program, int argc, char **argv);
@@ -113,10 +115,12 @@ void run_workers_but_forget(enum run_mode mode, unsigned int n,
 /*
  * Around all of the work, input and output being outside. With --time the
  * second one says on stderr how long it was, and how many page faults the whole
- * system had meanwhile.
+ * system had meanwhile. It returns whether --rounds wants the work again: then
+ * the first round, in which workers are made, is told apart from the median of
+ * the others.
  */
 void start_work(void);
-void end_work(void);
+bool end_work(void);
 
 /*
  * For programs that make their input. begin() reads the options, of which no

@@ -136,7 +136,7 @@ static const struct program program = {
 	"dblackscholes", "",
 	"Prices options by the formula of Black and Scholes, and prints a checksum of the\n"
 	"prices. The status is 1 if --check finds them wrong.",
-	NULL, true, true
+	NULL, HAS_WORKERS | HAS_INPUT
 };
 
 int main(int argc, char **argv)

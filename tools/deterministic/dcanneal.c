@@ -148,7 +148,7 @@ static const struct program program = {
 	"dcanneal", "",
 	"Places the elements of a circuit so that the wires between them are short, and\n"
 	"prints their length before and after, and a checksum of the places. The status is\n"
-	"1 if --check finds them wrong.", NULL, true, true
+	"1 if --check finds them wrong.", NULL, HAS_WORKERS | HAS_INPUT
 };
 
 int main(int argc, char **argv)

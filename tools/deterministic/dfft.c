@@ -163,7 +163,7 @@ static const struct program program = {
 	"dfft", "",
 	"Transforms a signal by the fast Fourier transform, a multiple of four times, and\n"
 	"prints a checksum of the signal and how far it is from where it began. The status\n"
-	"is 1 if --check finds it wrong.", NULL, true, true
+	"is 1 if --check finds it wrong.", NULL, HAS_WORKERS | HAS_INPUT
 };
 
 int main(int argc, char **argv)

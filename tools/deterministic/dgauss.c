@@ -121,7 +121,7 @@ static const struct program program = {
 	"dgauss", "",
 	"Solves linear equations, and prints how far the solution is from the true one, and\n"
 	"a checksum of it. The status is 1 if --check finds it wrong.",
-	options, true, true
+	options, HAS_WORKERS | HAS_INPUT
 };
 
 int main(int argc, char **argv)

@@ -86,7 +86,7 @@ static const struct program program = {
 	"dhistogram", "",
 	"Counts the levels of the colours in several exposures of a picture, and prints a\n"
 	"checksum of the counts. The status is 1 if --check finds them wrong.",
-	NULL, true, true
+	NULL, HAS_WORKERS | HAS_INPUT
 };
 
 int main(int argc, char **argv)

@@ -158,7 +158,7 @@ static const struct program program = {
 	"dkmeans", "",
 	"Finds clusters of points, and prints a checksum of the centres and of which point\n"
 	"belongs to which. The status is 1 if --check finds them wrong.",
-	NULL, true, true
+	NULL, HAS_WORKERS | HAS_INPUT
 };
 
 int main(int argc, char **argv)

@@ -134,7 +134,7 @@ static const struct program program = {
 	"Finds the straight line that is nearest to many points and to samples of them.\n"
 	"Prints it, the least and the greatest slope of a sample's line, and a checksum of\n"
 	"all sums. The status is 1 if --check finds them wrong.",
-	NULL, true, true
+	NULL, HAS_WORKERS | HAS_INPUT
 };
 
 int main(int argc, char **argv)

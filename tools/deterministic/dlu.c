@@ -107,7 +107,7 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dlu", "",
 	"Decomposes a matrix of the same numbers in every run into L and U, and prints\n"
-	"a checksum of the two. The status is 1 if --check finds them wrong.", options, true, false
+	"a checksum of the two. The status is 1 if --check finds them wrong.", options, HAS_WORKERS | HAS_ROUNDS
 };
 
 int main(int argc, char **argv)
@@ -121,14 +121,16 @@ int main(int argc, char **argv)
 		die("no argument is needed: %s", argv[i]);
 	lu.n = parse_number("--size", option_size, 1, 8192);
 	block = parse_number("--block", option_block, 1, 8192);
-	lu.a = make_matrix(lu.n, 1);
-
-	start_work();
-	if (mode == MODE_SERIAL)
-		decompose_columns(&lu, 0, lu.n);
-	else
-		decompose(&lu, mode, block);
-	end_work();
+	lu.a = allocate_shared(lu.n * lu.n, sizeof(*lu.a));
+	do {
+		fill_matrix(lu.a, lu.n, 1);
+		lu.first = 0;
+		start_work();
+		if (mode == MODE_SERIAL)
+			decompose_columns(&lu, 0, lu.n);
+		else
+			decompose(&lu, mode, block);
+	} while (end_work());
 	printf("L and U of %zux%zu: checksum %016llx\n", lu.n, lu.n,
 	       (unsigned long long)checksum(lu.a, lu.n));
 	if (!option_check)

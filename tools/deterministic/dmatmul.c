@@ -57,7 +57,7 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dmatmul", "",
 	"Multiplies two matrices of the same numbers in every run, and prints a\n"
-	"checksum of the product. The status is 1 if --check finds it wrong.", options, true, false
+	"checksum of the product. The status is 1 if --check finds it wrong.", options, HAS_WORKERS | HAS_ROUNDS
 };
 
 int main(int argc, char **argv)
@@ -74,12 +74,13 @@ int main(int argc, char **argv)
 	p.b = make_matrix(p.n, 2);
 	p.c = allocate_shared(p.n * p.n, sizeof(*p.c));
 
-	start_work();
-	if (mode == MODE_SERIAL)
-		multiply_sequentially(&p, p.c);
-	else
-		run_workers(mode, p.workers, multiply_rows, &p, 0, NULL);
-	end_work();
+	do {
+		start_work();
+		if (mode == MODE_SERIAL)
+			multiply_sequentially(&p, p.c);
+		else
+			run_workers(mode, p.workers, multiply_rows, &p, 0, NULL);
+	} while (end_work());
 	printf("product of %zux%zu: checksum %016llx\n", p.n, p.n,
 	       (unsigned long long)checksum(p.c, p.n));
 	if (!option_check)

@@ -197,7 +197,7 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dmd5", "MD5",
 	"Searches for a text whose MD5 is MD5 (32 hexadecimal digits). The status\n"
-	"is 1 if there is none.", options, true, false
+	"is 1 if there is none.", options, HAS_WORKERS | HAS_ROUNDS
 };
 
 int main(int argc, char **argv)
@@ -222,9 +222,11 @@ int main(int argc, char **argv)
 					  MAX_LENGTH);
 	search->total = count_texts(search, search->max_length);
 
-	start_work();
-	found = find_text(search, mode, workers);
-	end_work();
+	do {
+		search->first = 0;
+		start_work();
+		found = find_text(search, mode, workers);
+	} while (end_work());
 	if (!found) {
 		printf("%s: no text found\n", argv[i]);
 		return STATUS_NO;

@@ -38,7 +38,7 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"drace", "",
 	"Workers (at most 5) count in the elements of an array, each in its own, and\n"
-	"by mistake all in element 5. Prints what became of it.", options, true, false
+	"by mistake all in element 5. Prints what became of it.", options, HAS_WORKERS
 };
 
 int main(int argc, char **argv)

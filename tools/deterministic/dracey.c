@@ -106,7 +106,7 @@ static const struct program program = {
 	"Workers race for a few words, and what comes of it is printed as a checksum: in\n"
 	"spaces one and the same, with pthreads and processes seldom the same. The status is\n"
 	"1 if --check finds it to be another one than spaces must have.",
-	NULL, true, true
+	NULL, HAS_WORKERS | HAS_INPUT
 };
 
 int main(int argc, char **argv)

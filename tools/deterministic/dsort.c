@@ -19,7 +19,7 @@ struct line {
 };
 
 struct sort {
-	struct line *from, *to;
+	struct line *from, *to;	/* changed places after each step */
 	size_t nr;
 	unsigned int workers;
 	unsigned int width;	/* a run is so many shares long */
@@ -127,7 +127,8 @@ static void merge_share(unsigned int w, void *arg)
 		   b + (last - a_last), sort->to + start + first);
 }
 
-static void find_lines(const struct text *text, struct sort *sort)
+/* Into @line, if there is one; returns how many there are. */
+static size_t find_lines(const struct text *text, struct line *line)
 {
 	const char *end = text->data + text->size, *newline;
 	size_t nr = 0;
@@ -136,14 +137,22 @@ static void find_lines(const struct text *text, struct sort *sort)
 		newline = memchr(s, '\n', end - s);
 		if (!newline)
 			newline = end;
+		if (line)
+			line[nr] = (struct line){ s, newline - s };
 	}
-	sort->from = allocate_shared(nr, sizeof(struct line));
-	sort->to = allocate_shared(nr, sizeof(struct line));
-	for (const char *s = text->data; s < end; s = newline + 1) {
-		newline = memchr(s, '\n', end - s);
-		if (!newline)
-			newline = end;
-		sort->from[sort->nr++] = (struct line){ s, newline - s };
+	return nr;
+}
+
+static void sort_lines(struct sort *sort, enum run_mode mode)
+{
+	struct line *swap;
+
+	run_workers(mode, sort->workers, sort_share, sort, 0, NULL);
+	for (sort->width = 1; sort->width < sort->workers; sort->width *= 2) {
+		run_workers(mode, sort->workers, merge_share, sort, 0, NULL);
+		swap = sort->from;
+		sort->from = sort->to;
+		sort->to = swap;
 	}
 }
 
@@ -175,31 +184,27 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dsort", "[FILE]",
 	"Sorts the lines of FILE (standard input if it is - or missing) by their\n"
-	"bytes, as LC_ALL=C sort does.", options, true, false
+	"bytes, as LC_ALL=C sort does.", options, HAS_WORKERS | HAS_ROUNDS
 };
 
 int main(int argc, char **argv)
 {
 	int i = parse_options(&program, argc, argv);
 	enum run_mode mode = chosen_mode();
-	struct sort sort = { .workers = chosen_workers(), .width = 1 };
+	struct sort sort = { .workers = chosen_workers() };
 	struct text text;
-	struct line *swap;
 
 	if (argc - i > 1)
 		die("one file at a time, please: %s", argv[i + 1]);
 	text = read_file(i < argc ? argv[i] : "-");
-	find_lines(&text, &sort);
-
-	start_work();
-	run_workers(mode, sort.workers, sort_share, &sort, 0, NULL);
-	for (; sort.width < sort.workers; sort.width *= 2) {
-		run_workers(mode, sort.workers, merge_share, &sort, 0, NULL);
-		swap = sort.from;
-		sort.from = sort.to;
-		sort.to = swap;
-	}
-	end_work();
+	sort.nr = find_lines(&text, NULL);
+	sort.from = allocate_shared(sort.nr, sizeof(struct line));
+	sort.to = allocate_shared(sort.nr, sizeof(struct line));
+	do {
+		find_lines(&text, sort.from);
+		start_work();
+		sort_lines(&sort, mode);
+	} while (end_work());
 	write_lines(&sort, text.size, option_output);
 	return STATUS_OK;
 }

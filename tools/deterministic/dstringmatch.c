@@ -122,7 +122,7 @@ static const struct program program = {
 	"dstringmatch", "",
 	"Searches a text for words of which only the ciphers are known, and prints how many\n"
 	"there are, and a checksum of how often and where. The status is 1 if --check finds\n"
-	"them wrong.", NULL, true, true
+	"them wrong.", NULL, HAS_WORKERS | HAS_INPUT
 };
 
 int main(int argc, char **argv)

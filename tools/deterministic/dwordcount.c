@@ -134,7 +134,7 @@ static const struct program program = {
 	"dwordcount", "",
 	"Counts how often each word is in a text, and prints the most frequent one and a\n"
 	"checksum of all counts. The status is 1 if --check finds them wrong.",
-	NULL, true, true
+	NULL, HAS_WORKERS | HAS_INPUT
 };
 
 int main(int argc, char **argv)

@@ -466,7 +466,7 @@ static const struct program program = {
 	"Sorts FILE, searches for a text by its MD5, multiplies and decomposes matrices,\n"
 	"and runs a program with a race: each with pthreads and in spaces, several times\n"
 	"on several numbers of CPUs. The status is 1 if a result was wrong, or if spaces\n"
-	"had more than one.", options, false, false
+	"had more than one.", options, 0
 };
 
 static void set_arguments(const char *file)

@@ -12,19 +12,22 @@
 
 #include "common.h"
 
-/*
- * Numbers between -1 and 1, the same for the same @seed everywhere. Workers may
- * write to them.
- */
-static inline double *make_matrix(size_t n, uint64_t seed)
+/* Numbers between -1 and 1, the same for the same @seed everywhere. */
+static inline void fill_matrix(double *m, size_t n, uint64_t seed)
 {
-	double *m = allocate_shared(n * n, sizeof(*m));
-
 	for (size_t i = 0; i < n * n; i++) {
 		/* Knuth's linear congruential generator, MMIX. */
 		seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
 		m[i] = (double)(int32_t)(seed >> 32) / 2147483648.0;
 	}
+}
+
+/* A new one, to which workers may write. */
+static inline double *make_matrix(size_t n, uint64_t seed)
+{
+	double *m = allocate_shared(n * n, sizeof(*m));
+
+	fill_matrix(m, n, seed);
 	return m;
 }
 

@@ -123,6 +123,29 @@ test_matrices()
 	done
 }
 
+# again_as_once MODE PROGRAM OPTION...: the work three times, in one process
+again_as_once()
+{
+	mode=$1 program=$2
+	shift 2
+	"$bin/$program" "--mode=$mode" "$@" > "$work/want" || return 1
+	"$bin/$program" "--mode=$mode" --rounds=3 --time "$@" > "$work/got" 2> "$work/err" ||
+		return 1
+	diff "$work/got" "$work/want" || return 1
+	cat "$work/err"
+	[ "$(grep -c "^$program: [0-9.]* seconds" "$work/err")" = 1 ] &&
+		[ "$(grep -c "^$program: first [0-9.]* seconds" "$work/err")" = 1 ]
+}
+
+test_rounds()
+{
+	check "dsort, $1, again" again_as_once "$1" dsort "$work/in/text"
+	check "dmd5, $1, again" again_as_once "$1" dmd5 --length=3 \
+		f3abb86bd34cf4d52698f14c0da1dc60
+	check "dmatmul, $1, again" again_as_once "$1" dmatmul --size=20 --check
+	check "dlu, $1, again" again_as_once "$1" dlu --size=50 --block=16 --check
+}
+
 # says_as_serial MODE PROGRAM OPTION...: the sequential program's output
 says_as_serial()
 {
@@ -369,6 +392,8 @@ test_options()
 	check "dmd5, no MD5" refuses 2 abc "$bin/dmd5" abc
 	check "dmd5, too much" refuses 2 "too many" "$bin/dmd5" --length=40 \
 		00000000000000000000000000000000
+	check "dmatmul --rounds=0" refuses 2 "'0'" \
+		"$bin/dmatmul" --mode=serial --rounds=0
 	check "dmatmul --size=0" refuses 2 "'0'" "$bin/dmatmul" --size=0
 }
 
@@ -405,6 +430,7 @@ for mode; do
 	test_sort "$mode"
 	test_md5 "$mode"
 	test_matrices "$mode"
+	test_rounds "$mode"
 	test_input "$mode"
 	test_racey "$mode"
 	test_forgotten_join "$mode"
