@@ -276,6 +276,7 @@ enum det_stop det_child_await(unsigned int slot, struct det_status *status,
 	struct det_args args = {
 		.status = (uintptr_t)status, .status_size = sizeof(*status),
 	};
+	struct det_kid *kid = det_kid(slot);
 
 	memset(note, 0, sizeof(*note));
 	do {
@@ -287,7 +288,9 @@ enum det_stop det_child_await(unsigned int slot, struct det_status *status,
 		return 0;
 	if (det_read_child(note, (uintptr_t)&det_state.note, sizeof(*note)))
 		return 0;
-	det_kid(slot)->has_spaces = note->has_spaces;
+	kid->has_spaces = note->has_spaces;
+	kid->has_heap = note->has_heap;
+	memcpy(kid->printed, note->printed, sizeof(kid->printed));
 	return status->value;
 }
 
@@ -300,8 +303,8 @@ int det_child_merge(unsigned int slot, unsigned int flags, struct det_result *re
 {
 	struct det_kid *kid = det_kid(slot);
 	struct det_args args = {
-		.ops = (uintptr_t)det_state.op,
-		.op_size = sizeof(det_state.op[0]),
+		.ops = (uintptr_t)det_state.merge,
+		.op_size = sizeof(det_state.merge[0]),
 		.status = (uintptr_t)&result->status,
 		.status_size = sizeof(result->status),
 		.ranges = (uintptr_t)result->ranges,
@@ -316,7 +319,7 @@ int det_child_merge(unsigned int slot, unsigned int flags, struct det_result *re
 	else
 		nr = 0;
 	if (nr == 0)
-		nr = det_merge_ops(det_state.op, flags,
+		nr = det_merge_ops(det_state.merge, flags,
 				   frame > kid->frame ? frame : kid->frame);
 	if (nr < 0)
 		return -nr;
@@ -336,15 +339,18 @@ int det_child_merge(unsigned int slot, unsigned int flags, struct det_result *re
  */
 void det_child_end(unsigned int slot)
 {
+	struct det_kid *kid = det_kid(slot);
 	struct det_heap heap;
 
 	det_state.reading = det_child(slot);
-	det_output_take();
-	if (det_read_child(&heap, (uintptr_t)det_heap_state(), sizeof(heap)) == 0)
+	det_output_take(kid->printed);
+	if (!kid->has_heap)
+		det_malloc_uncut(kid->part, false);
+	else if (det_read_child(&heap, (uintptr_t)det_heap_state(), sizeof(heap)) == 0)
 		det_malloc_adopt(&heap, det_block(det_state.level + 1, DET_EXTENTS_AT),
 				 det_block(det_state.level + 1, DET_QUEUE_AT),
 				 det_read_child);
-	if (slot < det_options.keep && !det_kid(slot)->has_spaces)
+	if (slot < det_options.keep && !kid->has_spaces)
 		leave_slot(slot);
 	else
 		kill_child(slot);
@@ -355,7 +361,7 @@ void det_child_discard(unsigned int slot, bool print)
 {
 	det_state.reading = det_child(slot);
 	if (print)
-		det_output_take();
+		det_output_take(NULL);
 	det_malloc_uncut(det_kid(slot)->part, det_kid(slot)->merged);
 	kill_child(slot);
 }

@@ -75,7 +75,7 @@ static struct det_failure *begin_child(enum det_failure_kind kind, unsigned int 
 
 	failure->member = det_kid(slot)->identity;
 	det_state.reading = det_child(slot);
-	det_output_take();
+	det_output_take(NULL);
 	note_space(failure);
 	return failure;
 }
@@ -177,7 +177,7 @@ void det_fail_too(void)
 {
 	struct det_failure *failure = &det_state.failure;
 
-	det_output_take();
+	det_output_take(NULL);
 	if (det_read_child(failure, (uintptr_t)failure, sizeof(*failure))) {
 		begin(DET_FAILED_MISUSE);
 		snprintf(failure->text, sizeof(failure->text),

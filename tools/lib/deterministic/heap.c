@@ -16,8 +16,6 @@
 #define LARGE		DET_NR_CLASSES
 #define SMALL_MAX	8192
 
-static DET_PRIVATE struct det_heap heap;
-
 /* Free areas, in the block of this level. */
 static struct det_area *extent(size_t i)
 {
@@ -30,6 +28,20 @@ static struct det_area *extent(size_t i)
 static size_t length(struct det_area area)
 {
 	return area.end - area.start;
+}
+
+/* A space that allocates nothing needs no page of the block. */
+static void begin_extents(void)
+{
+	struct det_heap *heap = &det_state.heap;
+
+	if (heap->has_extents)
+		return;
+	heap->has_extents = true;
+	if (length(heap->part) == 0)
+		return;
+	*extent(0) = heap->part;
+	heap->nr_extents = 1;
 }
 
 static size_t round_up(size_t n, size_t to)
@@ -60,7 +72,7 @@ static size_t size_of_class(unsigned int class)
 /* The first of the areas that end behind @addr. */
 static size_t find_extent(uintptr_t addr)
 {
-	size_t low = 0, high = heap.nr_extents;
+	size_t low = 0, high = det_state.heap.nr_extents;
 
 	while (low < high) {
 		size_t i = (low + high) / 2;
@@ -76,20 +88,22 @@ static size_t find_extent(uintptr_t addr)
 static void remove_extent(size_t i)
 {
 	memmove(extent(i), extent(i + 1),
-		(heap.nr_extents - i - 1) * sizeof(struct det_area));
-	heap.nr_extents--;
+		(det_state.heap.nr_extents - i - 1) * sizeof(struct det_area));
+	det_state.heap.nr_extents--;
 }
 
 /* Puts an area of zeros back among the free ones, joined to its neighbours. */
 static void add_extent(struct det_area area)
 {
-	size_t i = find_extent(area.start);
 	bool left, right;
+	size_t i;
 
 	if (area.start == area.end)
 		return;
+	begin_extents();
+	i = find_extent(area.start);
 	left = i > 0 && extent(i - 1)->end == area.start;
-	right = i < heap.nr_extents && extent(i)->start == area.end;
+	right = i < det_state.heap.nr_extents && extent(i)->start == area.end;
 	if (left && right) {
 		extent(i - 1)->end = extent(i)->end;
 		remove_extent(i);
@@ -97,11 +111,11 @@ static void add_extent(struct det_area area)
 		extent(i - 1)->end = area.end;
 	} else if (right) {
 		extent(i)->start = area.start;
-	} else if ((heap.nr_extents + 1) * sizeof(area) <= DET_EXTENTS_SIZE) {
+	} else if ((det_state.heap.nr_extents + 1) * sizeof(area) <= DET_EXTENTS_SIZE) {
 		memmove(extent(i + 1), extent(i),
-			(heap.nr_extents - i) * sizeof(area));
+			(det_state.heap.nr_extents - i) * sizeof(area));
 		*extent(i) = area;
-		heap.nr_extents++;
+		det_state.heap.nr_extents++;
 	}
 }
 
@@ -110,7 +124,8 @@ static struct det_area take_extent(size_t len)
 {
 	struct det_area area = { 0, 0 };
 
-	for (size_t i = 0; i < heap.nr_extents; i++) {
+	begin_extents();
+	for (size_t i = 0; i < det_state.heap.nr_extents; i++) {
 		if (length(*extent(i)) < len)
 			continue;
 		area.start = extent(i)->start;
@@ -125,11 +140,11 @@ static struct det_area take_extent(size_t len)
 
 static struct det_area remove_dirty(unsigned int i)
 {
-	struct det_area area = heap.dirty[i];
+	struct det_area area = det_state.heap.dirty[i];
 
-	memmove(heap.dirty + i, heap.dirty + i + 1,
-		(heap.nr_dirty - i - 1) * sizeof(area));
-	heap.nr_dirty--;
+	memmove(det_state.heap.dirty + i, det_state.heap.dirty + i + 1,
+		(det_state.heap.nr_dirty - i - 1) * sizeof(area));
+	det_state.heap.nr_dirty--;
 	return area;
 }
 
@@ -146,8 +161,8 @@ static struct det_area take_dirty(size_t len)
 {
 	struct det_area area = { 0, 0 };
 
-	for (unsigned int i = heap.nr_dirty; i-- > 0;)
-		if (length(heap.dirty[i]) == len)
+	for (unsigned int i = det_state.heap.nr_dirty; i-- > 0;)
+		if (length(det_state.heap.dirty[i]) == len)
 			return remove_dirty(i);
 	return area;
 }
@@ -159,9 +174,9 @@ static void add_dirty(struct det_area area)
 		add_extent(area);
 		return;
 	}
-	if (heap.nr_dirty == DET_NR_DIRTY)
+	if (det_state.heap.nr_dirty == DET_NR_DIRTY)
 		drop_dirty(0);
-	heap.dirty[heap.nr_dirty++] = area;
+	det_state.heap.dirty[det_state.heap.nr_dirty++] = area;
 }
 
 static struct det_area take_area(size_t len, bool *dirty)
@@ -172,17 +187,17 @@ static struct det_area take_area(size_t len, bool *dirty)
 	if (!*dirty)
 		area = take_extent(len);
 	/* The last resort: what is kept for its speed alone. */
-	while (!area.end && heap.nr_dirty) {
-		drop_dirty(heap.nr_dirty - 1);
+	while (!area.end && det_state.heap.nr_dirty) {
+		drop_dirty(det_state.heap.nr_dirty - 1);
 		area = take_extent(len);
 	}
-	heap.in_spans += length(area);
+	det_state.heap.in_spans += length(area);
 	return area;
 }
 
 static void link_span(struct det_span *span)
 {
-	struct det_span **bin = &heap.bin[span->class];
+	struct det_span **bin = &det_state.heap.bin[span->class];
 
 	span->prev = NULL;
 	span->next = *bin;
@@ -196,7 +211,7 @@ static void unlink_span(struct det_span *span)
 	if (span->prev)
 		span->prev->next = span->next;
 	else
-		heap.bin[span->class] = span->next;
+		det_state.heap.bin[span->class] = span->next;
 	if (span->next)
 		span->next->prev = span->prev;
 }
@@ -205,7 +220,7 @@ static void release_span(struct det_span *span)
 {
 	struct det_area area = span->area;
 
-	heap.in_spans -= length(area);
+	det_state.heap.in_spans -= length(area);
 	add_dirty(area);
 }
 
@@ -256,14 +271,14 @@ static void *take_block(struct det_span *span)
 static void *alloc_small(size_t size, bool zero)
 {
 	unsigned int class = class_of(size);
-	struct det_span *span = heap.bin[class];
+	struct det_span *span = det_state.heap.bin[class];
 	void *p;
 
 	if (!span)
 		span = make_small(class);
 	if (!span)
 		return NULL;
-	heap.in_use += span->block;
+	det_state.heap.in_use += span->block;
 	p = take_block(span);
 	return zero ? memset(p, 0, span->block) : p;
 }
@@ -290,7 +305,7 @@ static void *alloc_large(size_t size, size_t align, bool zero)
 	span->class = LARGE;
 	span->first = p - (uintptr_t)span;
 	span->block = area.end - p;
-	heap.in_use += span->block;
+	det_state.heap.in_use += span->block;
 	return zero && dirty ? memset((void *)p, 0, size) : (void *)p;
 }
 
@@ -316,7 +331,7 @@ static struct det_span *span_of(void *p)
 
 static bool is_mine(void *p)
 {
-	return (uintptr_t)p - heap.part.start < length(heap.part);
+	return (uintptr_t)p - det_state.heap.part.start < length(det_state.heap.part);
 }
 
 static bool is_block(const struct det_span *span, void *p)
@@ -338,12 +353,12 @@ static void free_small(struct det_span *span, void *p)
 	span->used[i / 64] &= ~(1UL << i % 64);
 	if (i / 64 < span->hint)
 		span->hint = i / 64;
-	heap.in_use -= span->block;
+	det_state.heap.in_use -= span->block;
 	if (span->nr_free++ == 0)
 		link_span(span);
 	/* One may stay, for the next block of this size. */
 	if (span->nr_free == span->nr_blocks &&
-	    (heap.bin[span->class] != span || span->next)) {
+	    (det_state.heap.bin[span->class] != span || span->next)) {
 		unlink_span(span);
 		release_span(span);
 	}
@@ -356,9 +371,9 @@ static void **queued(void)
 
 static void queue_block(void *p)
 {
-	if (heap.nr_queued == DET_QUEUE_SIZE / sizeof(void *))
+	if (det_state.heap.nr_queued == DET_QUEUE_SIZE / sizeof(void *))
 		det_misuse("too many blocks of other spaces freed");
-	queued()[heap.nr_queued++] = p;
+	queued()[det_state.heap.nr_queued++] = p;
 }
 
 bool det_heap_is_foreign(void *p)
@@ -383,7 +398,7 @@ void det_heap_free(void *p)
 		free_small(span, p);
 		return;
 	}
-	heap.in_use -= span->block;
+	det_state.heap.in_use -= span->block;
 	span->class = LARGE + 1;	/* noticed if freed again */
 	release_span(span);
 }
@@ -407,15 +422,19 @@ bool det_heap_fits(void *p, size_t size)
 
 void det_heap_begin(struct det_area part)
 {
-	memset(&heap, 0, sizeof(heap));
-	heap.part = part;
-	add_extent(part);
+	memset(&det_state.heap, 0, sizeof(det_state.heap));
+	det_state.heap.part = part;
+}
+
+bool det_heap_is_used(void)
+{
+	return det_state.heap.has_extents || det_state.heap.nr_queued;
 }
 
 void det_heap_trim(void)
 {
 	for (unsigned int i = 0; i < DET_NR_CLASSES; i++) {
-		struct det_span *span = heap.bin[i];
+		struct det_span *span = det_state.heap.bin[i];
 
 		while (span) {
 			struct det_span *next = span->next;
@@ -427,8 +446,8 @@ void det_heap_trim(void)
 			span = next;
 		}
 	}
-	while (heap.nr_dirty)
-		drop_dirty(heap.nr_dirty - 1);
+	while (det_state.heap.nr_dirty)
+		drop_dirty(det_state.heap.nr_dirty - 1);
 }
 
 /*
@@ -441,12 +460,13 @@ struct det_area det_heap_cut(unsigned int nth, unsigned int team)
 	struct det_area part = { 0, 0 };
 	size_t largest = 0, len;
 
-	for (size_t i = 1; i < heap.nr_extents; i++)
+	begin_extents();
+	for (size_t i = 1; i < det_state.heap.nr_extents; i++)
 		if (length(*extent(i)) > length(*extent(largest)))
 			largest = i;
-	if (heap.nr_extents == 0)
+	if (det_state.heap.nr_extents == 0)
 		return part;
-	len = length(heap.part) / 2;
+	len = length(det_state.heap.part) / 2;
 	len = team ? len / team : len / (nth + 1) / (nth + 1);
 	if (len > length(*extent(largest)) / 2)
 		len = length(*extent(largest)) / 2;
@@ -477,8 +497,8 @@ static void adopt_spans(const struct det_heap *child)
 			span = next;
 		}
 	}
-	heap.in_spans += child->in_spans;
-	heap.in_use += child->in_use;
+	det_state.heap.in_spans += child->in_spans;
+	det_state.heap.in_use += child->in_use;
 }
 
 int det_heap_adopt(const struct det_heap *child, uintptr_t extents,
@@ -493,6 +513,8 @@ int det_heap_adopt(const struct det_heap *child, uintptr_t extents,
 	area = (void *)det_block(det_state.level, DET_SCRATCH_AT);
 	p = (void *)area;
 	adopt_spans(child);
+	if (!child->has_extents)
+		add_extent(child->part);
 	for (size_t i = 0; i < child->nr_extents; i += n) {
 		n = child->nr_extents - i;
 		n = n < room ? n : room;
@@ -518,16 +540,16 @@ void det_heap_settle(void)
 	void **all = queued();
 	size_t kept = 0;
 
-	for (size_t i = 0; i < heap.nr_queued; i++) {
+	for (size_t i = 0; i < det_state.heap.nr_queued; i++) {
 		if (is_mine(all[i]))
 			det_heap_free(all[i]);
 		else
 			all[kept++] = all[i];
 	}
-	heap.nr_queued = kept;
+	det_state.heap.nr_queued = kept;
 }
 
 const struct det_heap *det_heap_state(void)
 {
-	return &heap;
+	return &det_state.heap;
 }

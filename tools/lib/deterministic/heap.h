@@ -57,8 +57,8 @@ struct det_span {
 /**
  * struct det_heap - what a space knows of its heap
  * @part: all of the arena that is its own
- * @nr_extents: of the array in its block, ascending: what of @part is in no span,
- *		and zero
+ * @has_extents: the array in its block has been begun; else all of @part is free
+ * @nr_extents: of that array, ascending: what of @part is in no span, and zero
  * @bin: spans that have a free block, a list for each size
  * @dirty: areas that are in no span, and not zero
  * @nr_dirty: how many
@@ -68,6 +68,7 @@ struct det_span {
  */
 struct det_heap {
 	struct det_area part;
+	bool has_extents;
 	size_t nr_extents;
 	struct det_span *bin[DET_NR_CLASSES];
 	struct det_area dirty[DET_NR_DIRTY];
@@ -79,6 +80,9 @@ struct det_heap {
 
 /* An empty heap over @part for the space on this level. */
 void det_heap_begin(struct det_area part);
+
+/* Is it another than when it was begun? */
+bool det_heap_is_used(void);
 
 /* NULL: the part is used up. @align is a power of two, @zero asks for zeros. */
 void *det_heap_alloc(size_t size, size_t align, bool zero);

@@ -18,7 +18,7 @@
 #define HIDDEN __attribute__((visibility("hidden")))
 
 /* Data of the library's own: each space has its own, none is ever merged. */
-#define DET_PRIVATE __attribute__((section("det_private"), aligned(4096)))
+#define DET_PRIVATE __attribute__((section("det_private")))
 
 /* What a member's function is called by: of no interest to whom it has been written by. */
 #define DET_BOTTOM __attribute__((section("det_bottom")))
@@ -49,6 +49,9 @@ struct det_note {
 	void *value;		/* what its function has returned */
 	const void *where;	/* the address that the stopping call returns to */
 	bool has_spaces;	/* it has called dput() itself */
+	/* When it has ended: */
+	bool has_heap;		/* it has taken a block, or freed one */
+	size_t printed[2];	/* bytes, to stdout and to stderr */
 };
 
 /* Who a member is, for itself and for messages about it. */
@@ -94,6 +97,8 @@ struct det_kid {
 	bool in_use;
 	bool merged;			/* some of its work is here already */
 	bool has_spaces;		/* of its own, that the library does not know */
+	bool has_heap;			/* as struct det_note has it */
+	size_t printed[2];
 	struct det_area part;		/* of the arena */
 	uintptr_t frame;		/* the caller's stack from here on is shared */
 	uintptr_t thread;		/* of the master's, which has made it */
@@ -103,6 +108,18 @@ struct det_kid {
 #define DET_MAX_EXCLUDED	512
 #define DET_MAX_CODE		256
 #define DET_MAX_TLS		64
+
+/*
+ * What the program and its libraries are loaded from, in short, and what the thread that
+ * asks has of thread-local data.
+ */
+struct det_objects {
+	unsigned long long loads;	/* and unloads, as the dynamic linker counts */
+	uint64_t names;			/* of the objects, without asking it */
+	uint64_t tls;			/* where the data is */
+	uintptr_t asked;		/* the thread that asked, and */
+	uintptr_t thread;		/* the one whose data is excluded */
+};
 
 struct det_tls {
 	char *data;
@@ -114,12 +131,17 @@ struct det_tls {
 /*
  * All that the library remembers of this space. Never merged: a child gets a copy,
  * and makes of it what it needs.
+ *
+ * A page that parent or child changes costs both of them each time that a child is
+ * made, so what is changed then is in the first page, and what is below is written only
+ * if it is to be something else.
  */
 struct det_state {
 	bool ready;			/* arena and block are there */
 	bool keep_blocks;		/* free() does nothing */
 	unsigned int level;		/* 0: the master */
 	size_t arena_size;
+	struct det_heap heap;
 	uintptr_t frame[DET_NR_LEVELS];	/* by level: the stack from here on is shared */
 	struct det_identity me;
 	enum det_policy policy;
@@ -135,8 +157,6 @@ struct det_state {
 
 	/* For the parent, when this space stops. */
 	struct det_note note;
-	struct det_collective collective;
-	struct det_failure failure;
 
 	/* Children. */
 	unsigned int nr_kids;
@@ -145,11 +165,18 @@ struct det_state {
 	uint64_t next_ordinal;
 	uint64_t reading;		/* whom det_read_child() reads */
 
-	/* What is not merged, ascending; the blocks are not among it. */
+	FILE *out, *err;
+
+	/* From here on what seldom changes. */
+	struct det_collective collective;	/* for the parent as well */
+	struct det_failure failure;
+
+	/* What is not merged, ascending. */
 	unsigned int nr_excluded;
 	struct det_area excluded[DET_MAX_EXCLUDED];
-	unsigned long long objects;	/* loaded when they were last looked at */
-	uintptr_t thread;		/* the master's, whose data is among them */
+	struct det_objects objects;	/* when it was found out */
+	bool tls_moves;			/* thread-local data may come to be elsewhere */
+	uintptr_t thread;		/* the master's, whose data is among it */
 
 	/* Code: the C library's, and that of the program and libraries but for these. */
 	struct det_area libc;
@@ -160,9 +187,12 @@ struct det_state {
 	unsigned int nr_tls;
 	struct det_tls tls[DET_MAX_TLS];
 
-	FILE *out, *err;
-	struct det_op op[DET_MAX_OPS];	/* scratch */
+	/* Scratch. */
+	struct det_op merge[DET_MAX_OPS];
+	struct det_op copy[DET_MAX_OPS];
 };
+
+_Static_assert(offsetof(struct det_state, collective) <= 4096, "one page changes");
 
 extern HIDDEN struct det_state det_state;
 
@@ -209,6 +239,12 @@ HIDDEN void det_plain_collective(void *value, size_t size, det_combine_fn combin
 
 /* setup.c: arena and first block; ends the program where that cannot be. */
 HIDDEN void det_set_up_memory(void);
+
+/*
+ * The master's block is in none of its spaces, so that to write to it costs nothing; a
+ * process that it forks has it.
+ */
+HIDDEN void det_share_block(bool with_processes);
 
 /* memory.c */
 
@@ -333,7 +369,10 @@ HIDDEN void det_write_notes(const struct det_failure *failure,
 
 /* output.c */
 HIDDEN void det_output_begin(void);
-HIDDEN void det_output_take(void);
+/* How much this space has printed, for its parent. */
+HIDDEN void det_output_note(size_t printed[2]);
+/* Prints so much of what the child has; NULL: whatever its streams hold. */
+HIDDEN void det_output_take(const size_t printed[2]);
 
 /* failure.c: the end of the program, by way of all that are above this space. */
 HIDDEN void det_misuse(const char *text) __attribute__((noreturn));

@@ -36,10 +36,12 @@ static void unlock(bool locked)
 static void before_fork(void)
 {
 	pthread_mutex_lock(&mutex);
+	det_share_block(true);
 }
 
 static void after_fork(void)
 {
+	det_share_block(false);
 	pthread_mutex_unlock(&mutex);
 }
 
@@ -47,6 +49,7 @@ static void after_fork(void)
 static void in_fork(void)
 {
 	mutex = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+	det_share_block(false);
 	det_children_lost();
 }
 

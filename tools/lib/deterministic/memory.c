@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/single_threaded.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -78,6 +79,14 @@ static void note_code(const char *path, uintptr_t start, uintptr_t end)
 		det_state.code[det_state.nr_code++] = (struct det_area){ start, end };
 }
 
+/* Thread-local data that each thread has from its beginning is next to its descriptor. */
+static bool is_near(const void *data)
+{
+	uintptr_t own = (uintptr_t)__builtin_thread_pointer();
+
+	return (uintptr_t)data < own && own - (uintptr_t)data < DET_MIB;
+}
+
 /*
  * Where @thread has the data: at the same distance from it as we, unless it came with a
  * library that was opened later. That is asked for here, so that no member is the first.
@@ -93,7 +102,7 @@ static uintptr_t tls_of(struct dl_phdr_info *info, uintptr_t thread)
 	get = data ? NULL : dlsym(RTLD_DEFAULT, "__tls_get_addr");
 	if (get)
 		data = (uintptr_t)get(index);
-	return data < own && own - data < DET_MIB ? data - own + thread : data;
+	return is_near((void *)data) ? data - own + thread : data;
 }
 
 /* A static program's has the C library's in it, which is not to begin anew. */
@@ -110,13 +119,23 @@ static void note_tls(struct dl_phdr_info *info, const Elf64_Phdr *ph, uintptr_t 
 	};
 }
 
+static bool is_zero(const char *data, size_t size)
+{
+	return size == 0 || (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0);
+}
+
+/* Mostly it is so already, and then needs no page of this space's own. */
 void det_begin_tls(void)
 {
 	for (unsigned int i = 0; i < det_state.nr_tls; i++) {
 		const struct det_tls *tls = &det_state.tls[i];
+		char *rest = tls->data + tls->image_size;
+		size_t len = tls->size - tls->image_size;
 
-		memcpy(tls->data, tls->image, tls->image_size);
-		memset(tls->data + tls->image_size, 0, tls->size - tls->image_size);
+		if (memcmp(tls->data, tls->image, tls->image_size) != 0)
+			memcpy(tls->data, tls->image, tls->image_size);
+		if (!is_zero(rest, len))
+			memset(rest, 0, len);
 	}
 }
 
@@ -180,6 +199,7 @@ static int exclude_object(struct dl_phdr_info *info, size_t size, void *arg)
 		uintptr_t start = info->dlpi_addr + ph->p_vaddr, tls;
 
 		if (ph->p_type == PT_TLS) {
+			det_state.tls_moves |= !is_near(info->dlpi_tls_data);
 			tls = tls_of(info, *(uintptr_t *)arg);
 			note_tls(info, ph, tls);
 			error = exclude(tls, tls + ph->p_memsz);
@@ -197,13 +217,59 @@ static int exclude_object(struct dl_phdr_info *info, size_t size, void *arg)
 	return error;
 }
 
+static uint64_t mix(uint64_t sum, uintptr_t value)
+{
+	sum = (sum ^ value) * 0x9e3779b97f4a7c15ULL;
+	return sum ^ sum >> 29;
+}
+
 static int count_objects(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	unsigned long long *n = arg;
+	struct det_objects *now = arg;
 
 	(void)size;
-	*n = info->dlpi_adds << 32 | info->dlpi_subs;
-	return 1;
+	now->loads = info->dlpi_adds << 32 | info->dlpi_subs;
+	if (info->dlpi_tls_modid)
+		now->tls = mix(now->tls, (uintptr_t)info->dlpi_tls_data);
+	return 0;
+}
+
+/* What the dynamic linker keeps for debuggers; 0 in a program without one. */
+extern struct r_debug _r_debug __attribute__((weak));
+
+static uint64_t names_of_objects(void)
+{
+	const struct link_map *map = &_r_debug ? _r_debug.r_map : NULL;
+	uint64_t sum = 0;
+
+	for (; map; map = map->l_next)
+		sum = mix(mix(sum, map->l_addr), (uintptr_t)map->l_ld);
+	return sum;
+}
+
+/*
+ * Is all where it was when it was last looked at? dl_iterate_phdr() takes a lock, and its
+ * page would be copied for each child: a program with one thread, in which nothing can
+ * change meanwhile, looks for itself.
+ */
+static bool is_as_before(uintptr_t thread, struct det_objects *now)
+{
+	struct det_objects *then = &det_state.objects;
+	bool same;
+
+	*now = (struct det_objects){
+		.asked = (uintptr_t)__builtin_thread_pointer(), .thread = thread,
+	};
+	same = now->asked == then->asked && thread == then->thread;
+	if (__libc_single_threaded && !det_state.tls_moves)
+		now->names = names_of_objects();
+	if (same && now->names && now->names == then->names)
+		return true;
+	dl_iterate_phdr(count_objects, now);
+	if (!same || now->loads != then->loads || now->tls != then->tls)
+		return false;
+	then->names = now->names;
+	return true;
 }
 
 /* The streams of a static program are not where those of a C library are. */
@@ -222,6 +288,7 @@ static int exclude_all(uintptr_t thread)
 	det_state.nr_excluded = 0;
 	det_state.nr_code = 0;
 	det_state.nr_tls = 0;
+	det_state.tls_moves = false;
 	det_state.thread = thread;
 	error = dl_iterate_phdr(exclude_object, &thread);
 	if (!error)
@@ -256,14 +323,14 @@ static void ask_beforehand(void)
 
 int det_know_memory(uintptr_t thread)
 {
-	unsigned long long objects;
+	struct det_objects now;
 	const char *late;
 	char text[96];
+	int error;
 
-	if (det_state.level)
+	if (det_state.level || is_as_before(thread, &now))
 		return 0;
-	dl_iterate_phdr(count_objects, &objects);
-	if (objects != det_state.objects) {
+	if (now.loads != det_state.objects.loads) {
 		ask_beforehand();
 		late = det_bound_late();
 		if (late) {
@@ -271,10 +338,10 @@ int det_know_memory(uintptr_t thread)
 				 late);
 			det_misuse(text);
 		}
-		det_state.objects = objects;
 	}
-	/* Thread-local data may be somewhere since the last time. */
-	return exclude_all(thread);
+	error = exclude_all(thread);
+	det_state.objects = error ? (struct det_objects){ 0 } : now;
+	return error;
 }
 
 void det_zero(struct det_area area)
@@ -307,15 +374,20 @@ void det_zero(struct det_area area)
 static void add_op(struct det_op *op, unsigned int *nr, unsigned int what,
 		   unsigned int flags, uintptr_t start, uintptr_t end)
 {
-	if (start >= end)
-		return;
-	op[(*nr)++] = (struct det_op){
+	const struct det_op next = {
 		.op = what,
 		.flags = flags,
 		.caller = start,
 		.child = start,
 		.len = end - start,
 	};
+
+	if (start >= end)
+		return;
+	/* It mostly is what it was the last time. */
+	if (memcmp(&op[*nr], &next, sizeof(next)) != 0)
+		op[*nr] = next;
+	(*nr)++;
 }
 
 /* The stacks of this space and those it comes of; the master's is ordinary memory. */

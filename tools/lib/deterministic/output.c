@@ -55,21 +55,40 @@ void det_output_begin(void)
 	det_state.keep_blocks = false;
 }
 
-/* It may have stopped anywhere: its stream is looked at from here. */
-static void take_stream(FILE *stream, uintptr_t at, size_t size)
+/* How much there is in a stream of a space on this level, if its buffer is still ours. */
+static size_t length_of(const FILE *stream, unsigned int level, uintptr_t at, size_t size)
 {
-	uintptr_t start = det_block(det_state.level + 1, at);
-	char *scratch = (char *)det_block(det_state.level, DET_SCRATCH_AT);
-	size_t len, n;
+	size_t len = stream->_IO_write_ptr - stream->_IO_write_base;
+
+	if ((uintptr_t)stream->_IO_write_base != det_block(level, at) ||
+	    stream->_IO_write_ptr < stream->_IO_write_base)
+		return 0;
+	return len < size ? len : size;
+}
+
+void det_output_note(size_t printed[2])
+{
+	printed[0] = length_of(det_state.out, det_state.level, DET_OUT_AT, DET_OUT_SIZE);
+	printed[1] = length_of(det_state.err, det_state.level, DET_ERR_AT, DET_ERR_SIZE);
+}
+
+/* It may have stopped anywhere: its stream is looked at from here. */
+static size_t look_at_stream(const FILE *stream, uintptr_t at, size_t size)
+{
 	FILE copy;
 
 	if (det_read_child(&copy, (uintptr_t)stream, sizeof(copy)))
-		return;
-	if ((uintptr_t)copy._IO_write_base != start ||
-	    copy._IO_write_ptr < copy._IO_write_base)
-		return;
-	len = copy._IO_write_ptr - copy._IO_write_base;
-	for (size_t i = 0; i < len && i < size; i += n) {
+		return 0;
+	return length_of(&copy, det_state.level + 1, at, size);
+}
+
+static void print(FILE *stream, uintptr_t at, size_t len)
+{
+	uintptr_t start = det_block(det_state.level + 1, at);
+	char *scratch = (char *)det_block(det_state.level, DET_SCRATCH_AT);
+	size_t n;
+
+	for (size_t i = 0; i < len; i += n) {
 		n = len - i < DET_SCRATCH_SIZE ? len - i : DET_SCRATCH_SIZE;
 		if (det_read_child(scratch, start + i, n))
 			return;
@@ -77,8 +96,10 @@ static void take_stream(FILE *stream, uintptr_t at, size_t size)
 	}
 }
 
-void det_output_take(void)
+void det_output_take(const size_t printed[2])
 {
-	take_stream(det_state.out, DET_OUT_AT, DET_OUT_SIZE);
-	take_stream(det_state.err, DET_ERR_AT, DET_ERR_SIZE);
+	print(det_state.out, DET_OUT_AT, printed ? printed[0] :
+	      look_at_stream(det_state.out, DET_OUT_AT, DET_OUT_SIZE));
+	print(det_state.err, DET_ERR_AT, printed ? printed[1] :
+	      look_at_stream(det_state.err, DET_ERR_AT, DET_ERR_SIZE));
 }

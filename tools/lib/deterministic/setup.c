@@ -11,11 +11,16 @@
 
 #include "internal.h"
 
-DET_PRIVATE struct det_state det_state;
+DET_PRIVATE __attribute__((aligned(4096))) struct det_state det_state;
 DET_PRIVATE struct det_options det_options = {
 	.reexec = true,
 	.keep = DET_KEPT_SPACES,
 	.exit_status = DET_EXIT_STATUS,
+};
+
+/* The part of it that is used: the master's stack is another. */
+static const struct det_area master_block = {
+	DET_BLOCKS + DET_DATA_AT, DET_BLOCKS + DET_BLOCK_END
 };
 
 /* No stdio: it may need memory. */
@@ -63,28 +68,24 @@ static void keep_out(struct det_area area)
 	madvise((void *)area.start, area.end - area.start, MADV_UNMERGEABLE);
 }
 
-/*
- * Of the block all that its tables of page tables cover, as a part of one is looked at by
- * each copy and snapshot; under a limit what is used of it.
- */
 static struct det_area reserve_all(void)
 {
-	struct det_area block = { det_block(0, 0), det_block(1, 0) }, heap;
-	bool whole = reserve(block);
+	struct det_area heap;
 
-	if (!whole || !reserve_heap(&heap)) {
-		if (whole)
-			munmap((void *)block.start, block.end - block.start);
-		block.start = det_block(0, DET_DATA_AT);
-		block.end = det_block(0, DET_BLOCK_END);
-		if (!reserve(block))
-			cannot("the library's own data");
-		if (!reserve_heap(&heap))
-			cannot("the heap");
-	}
-	keep_out(block);
+	if (!reserve(master_block))
+		cannot("the library's own data");
+	if (!reserve_heap(&heap))
+		cannot("the heap");
+	keep_out(master_block);
 	keep_out(heap);
+	det_share_block(false);
 	return heap;
+}
+
+void det_share_block(bool with_processes)
+{
+	madvise((void *)master_block.start, master_block.end - master_block.start,
+		with_processes ? MADV_DOFORK : MADV_DONTFORK);
 }
 
 void det_set_up_memory(void)

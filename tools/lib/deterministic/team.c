@@ -72,12 +72,12 @@ static void merge_all(const unsigned int *slot, unsigned int n, enum det_stop st
 /* Each goes on with what all have written. */
 static void restart_all(const unsigned int *slot, unsigned int n, uintptr_t frame)
 {
-	int nr = det_copy_ops(det_state.op, frame);
+	int nr = det_copy_ops(det_state.copy, frame);
 	struct det_args args = {
 		.flags = DET_SNAP | DET_START,
-		.ops = (uintptr_t)det_state.op,
+		.ops = (uintptr_t)det_state.copy,
 		.nr_ops = nr,
-		.op_size = sizeof(det_state.op[0]),
+		.op_size = sizeof(det_state.copy[0]),
 	};
 
 	if (nr < 0)

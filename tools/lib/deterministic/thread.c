@@ -126,6 +126,8 @@ void det_exit(void *value)
 	det_run_destructors();
 	det_heap_trim();
 	det_state.note.value = value;
+	det_state.note.has_heap = det_heap_is_used();
+	det_output_note(det_state.note.printed);
 	for (;;)
 		det_stop_here(DET_STOP_ENDED, NULL);
 }

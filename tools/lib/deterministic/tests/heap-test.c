@@ -219,6 +219,40 @@ static void test_hand_over(int rounds)
 	CHECK(mallinfo2().arena == spans);
 }
 
+static void *all_of_them[64];
+
+/* Of four members two allocate, one frees what its creator has, one does nothing. */
+static void some_allocate(void *arg)
+{
+	unsigned int id = det_id();
+
+	for (int i = 0; i < 64 && id % 2; i++)
+		free(malloc(100 * i));
+	if (id == 1)
+		all_of_them[63] = malloc(1000);
+	for (int i = 0; i < 63 && id == 2; i++)
+		free(all_of_them[i]);
+	(void)arg;
+}
+
+static void test_some_allocate(void)
+{
+	size_t before = 0, spans = 0;
+
+	for (int i = 0; i < 20; i++) {
+		for (int j = 0; j < 63; j++)
+			all_of_them[j] = malloc(50 * j);
+		CHECK(det_parallel(4, some_allocate, NULL) == 0);
+		memset(all_of_them[63], 1, 1000);
+		free(all_of_them[63]);
+		if (i == 2) {
+			before = in_use();
+			spans = mallinfo2().arena;
+		}
+	}
+	CHECK(in_use() == before && mallinfo2().arena == spans);
+}
+
 static void *mine;
 
 static void *free_it(void *arg)
@@ -449,6 +483,7 @@ int main(int argc, char **argv)
 		return verdict();
 	test_ksm();
 	test_hand_over(rounds);
+	test_some_allocate();
 	CHECK(ends(both_free, 66, "free() of a block that is free already"));
 	test_barrier();
 	test_churn(blocks);

@@ -3,6 +3,8 @@
  * Members one at a time: what a join merges and what it leaves alone, errors, nesting,
  * and the words of the reports.
  */
+#include <dlfcn.h>
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include "check.h"
@@ -94,6 +96,77 @@ static void test_what_is_merged(void)
 	CHECK(det_join(t, NULL) == ESRCH);
 	munmap(memory.mapped, 1 << 20);
 	free(memory.heap);
+}
+
+static void *count_thread_local(void *arg)
+{
+	return thread_local_number++ == 0 ? arg : NULL;
+}
+
+/* A member's begins anew, whatever its creator has made of its own. */
+static bool begins_anew(void)
+{
+	void *value = NULL;
+	det_t t;
+
+	thread_local_number = 9;
+	return det_create(&t, count_thread_local, &number) == 0 &&
+	       det_join(t, &value) == 0 && value == &number && thread_local_number == 9;
+}
+
+static void *in_thread(void *arg)
+{
+	return begins_anew() && begins_anew() ? arg : NULL;
+}
+
+/*
+ * In the master's threads in turn, and when there is but one again. In a static program
+ * it does not begin anew.
+ */
+static void test_thread_local(void)
+{
+	void *value = NULL;
+	pthread_t thread;
+
+	for (int i = 0; i < 3 && !is_static(); i++) {
+		CHECK(begins_anew() && begins_anew());
+		CHECK(pthread_create(&thread, NULL, in_thread, &number) == 0);
+		CHECK(pthread_join(thread, &value) == 0 && value == &number);
+	}
+	thread_local_number = 0;
+}
+
+static long *(*get_globals)(void);
+
+static void *use_globals(void *arg)
+{
+	*get_globals() += 1 + (long)arg;
+	return (void *)*get_globals();
+}
+
+/* A library that comes later: its thread-local data is each member's own, too. */
+static void test_late_library(void)
+{
+	void *(*open)(const char *file, int mode), *lib, *value;
+	det_t t[2];
+
+	if (is_static())
+		return;
+	/* By its name, or the linker of a static program complains. */
+	open = (void *(*)(const char *, int))dlsym(RTLD_DEFAULT, "dlopen");
+	lib = open ? open("libstdc++.so.6", RTLD_NOW) : NULL;
+	CHECK(lib);
+	if (!lib)
+		return;
+	get_globals = (long *(*)(void))dlsym(lib, "__cxa_get_globals");
+	for (int i = 0; i < 3; i++) {
+		CHECK(*get_globals() == 0);
+		for (long j = 0; j < 2; j++)
+			CHECK(det_create(&t[j], use_globals, (void *)j) == 0);
+		for (long j = 0; j < 2; j++)
+			CHECK(det_join(t[j], &value) == 0 && value == (void *)(1 + j));
+	}
+	CHECK(*get_globals() == 0);
 }
 
 /* Mapped by the creator after the library has looked at memory for the first time. */
@@ -481,6 +554,8 @@ int main(void)
 		return 0;
 	test_what_is_merged();
 	test_new_memory();
+	test_late_library();
+	test_thread_local();
 	test_swap();
 	test_nested();
 	test_locals();
