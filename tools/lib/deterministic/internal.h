@@ -177,6 +177,7 @@ struct det_state {
 	struct det_objects objects;	/* when it was found out */
 	bool tls_moves;			/* thread-local data may come to be elsewhere */
 	uintptr_t thread;		/* the master's, whose data is among it */
+	uintptr_t first_thread;		/* which main() runs in */
 
 	/* Code: the C library's, and that of the program and libraries but for these. */
 	struct det_area libc;
@@ -250,6 +251,8 @@ HIDDEN void det_share_block(bool with_processes);
 
 /* The linker's names for where the library's own data is. */
 extern char __start_det_private[] HIDDEN, __stop_det_private[] HIDDEN;
+/* In the section behind it: nothing else is in its last page. */
+extern HIDDEN char det_behind_private;
 
 /* Of a statically linked program, with the linker script of this library. */
 extern char __det_libc_start[] HIDDEN __attribute__((weak));

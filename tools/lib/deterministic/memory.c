@@ -44,6 +44,22 @@ static int exclude(uintptr_t start, uintptr_t end)
 	return 0;
 }
 
+static uintptr_t page_up(uintptr_t addr)
+{
+	return (addr + 4095) & -4096UL;
+}
+
+/*
+ * An area of [@thread]'s descriptor and data. Of the first thread's pages all else is the
+ * dynamic linker's: whole ones need no comparison of bytes. Of others the rest is stack.
+ */
+static int exclude_of_thread(uintptr_t thread, uintptr_t start, uintptr_t end)
+{
+	if (thread != det_state.first_thread || det_is_static())
+		return exclude(start, end);
+	return exclude(start & -4096UL, page_up(end));
+}
+
 bool det_is_of_libc(const char *path)
 {
 	static const char *const prefix[] = {
@@ -191,6 +207,7 @@ static int exclude_copies(const Elf64_Dyn *dyn, uintptr_t bias)
 static int exclude_object(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	bool of_libc = det_is_of_libc(info->dlpi_name);
+	uintptr_t thread = *(uintptr_t *)arg;
 	int error = 0;
 
 	(void)size;
@@ -200,9 +217,12 @@ static int exclude_object(struct dl_phdr_info *info, size_t size, void *arg)
 
 		if (ph->p_type == PT_TLS) {
 			det_state.tls_moves |= !is_near(info->dlpi_tls_data);
-			tls = tls_of(info, *(uintptr_t *)arg);
+			tls = tls_of(info, thread);
 			note_tls(info, ph, tls);
-			error = exclude(tls, tls + ph->p_memsz);
+			if (is_near(info->dlpi_tls_data))
+				error = exclude_of_thread(thread, tls, tls + ph->p_memsz);
+			else
+				error = exclude(tls, tls + ph->p_memsz);
 		} else if (ph->p_type == PT_DYNAMIC && !info->dlpi_name[0] &&
 			   getauxval(AT_BASE)) {
 			error = exclude_copies((const void *)start, info->dlpi_addr);
@@ -210,8 +230,7 @@ static int exclude_object(struct dl_phdr_info *info, size_t size, void *arg)
 			note_code(info->dlpi_name, start, start + ph->p_memsz);
 		} else if (ph->p_type == PT_LOAD && (ph->p_flags & PF_W) && of_libc) {
 			/* Whole pages: ld.so keeps its heap behind its data. */
-			error = exclude(start & -4096UL,
-					(start + ph->p_memsz + 4095) & -4096UL);
+			error = exclude(start & -4096UL, page_up(start + ph->p_memsz));
 		}
 	}
 	return error;
@@ -281,6 +300,16 @@ static int exclude_stream(FILE *stream)
 	return exclude(start, start + sizeof(*stream) + sizeof(void *));
 }
 
+/* Up to the next page, if that is how the linker has placed what is behind. */
+static int exclude_private(void)
+{
+	uintptr_t end = (uintptr_t)__stop_det_private;
+
+	if ((uintptr_t)&det_behind_private == page_up(end))
+		end = page_up(end);
+	return exclude((uintptr_t)__start_det_private, end);
+}
+
 static int exclude_all(uintptr_t thread)
 {
 	int error;
@@ -292,10 +321,10 @@ static int exclude_all(uintptr_t thread)
 	det_state.thread = thread;
 	error = dl_iterate_phdr(exclude_object, &thread);
 	if (!error)
-		error = exclude(thread, thread + _thread_db_sizeof_pthread);
+		error = exclude_of_thread(thread, thread,
+					  thread + _thread_db_sizeof_pthread);
 	if (!error)
-		error = exclude((uintptr_t)__start_det_private,
-				(uintptr_t)__stop_det_private);
+		error = exclude_private();
 	if (!error)
 		error = exclude((uintptr_t)__det_libc_start,
 				(uintptr_t)__det_libc_end);
@@ -431,42 +460,46 @@ int det_merge_ops(struct det_op *op, unsigned int flags, uintptr_t frame)
 }
 
 /* One line of /proc/self/maps: "start-end perm offset dev inode   name". */
-static int copy_mapping(char *line, struct det_op *op, unsigned int *nr)
+static int copy_mapping(const char *line, struct det_op *op, unsigned int *nr)
 {
+	const char *perm = strchr(line, ' ');
 	uintptr_t start, end;
 	char *s;
 
-	start = strtoul(line, &s, 16);
-	end = strtoul(s + 1, &s, 16);
-	if (strncmp(s, " rw", 3) != 0)
+	if (!perm || strncmp(perm, " rw", 3) != 0)
 		return 0;
+	start = strtoul(line, &s, 16);
+	end = strtoul(s + 1, NULL, 16);
 	return add_rest(op, nr, DET_COPY, 0, start, end);
+}
+
+/* All of it, if there is room, with a zero behind. 0 or an error. */
+static int read_maps(char *text, size_t size)
+{
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), error;
+	size_t len = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return errno;
+	do {
+		n = read(fd, text + len, size - 1 - len);
+		len += n > 0 ? n : 0;
+	} while (n > 0);
+	error = n < 0 ? errno : len == size - 1 ? E2BIG : 0;
+	text[len] = '\0';
+	close(fd);
+	return error;
 }
 
 /* The master may have memory that cannot be copied; in a space there is none. */
 static int copy_mappings(struct det_op *op, unsigned int *nr)
 {
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), error = 0;
-	char buf[4096], line[256];
-	size_t len = 0;
-	ssize_t n;
+	char *line = (char *)det_block(0, DET_SCRATCH_AT), *end;
+	int error = -read_maps(line, DET_SCRATCH_SIZE);
 
-	if (fd < 0)
-		return -errno;
-	while (!error && (n = read(fd, buf, sizeof(buf))) > 0) {
-		for (ssize_t i = 0; i < n && !error; i++) {
-			if (buf[i] != '\n') {
-				/* The end of a long name is of no interest. */
-				if (len < sizeof(line) - 1)
-					line[len++] = buf[i];
-				continue;
-			}
-			line[len] = '\0';
-			len = 0;
-			error = copy_mapping(line, op, nr);
-		}
-	}
-	close(fd);
+	for (; !error && (end = strchr(line, '\n')); line = end + 1)
+		error = copy_mapping(line, op, nr);
 	return error;
 }
 

@@ -11,12 +11,16 @@
 
 #include "internal.h"
 
-DET_PRIVATE __attribute__((aligned(4096))) struct det_state det_state;
+DET_PRIVATE __attribute__((aligned(4096), no_reorder)) struct det_state det_state;
 DET_PRIVATE struct det_options det_options = {
 	.reexec = true,
 	.keep = DET_KEPT_SPACES,
 	.exit_status = DET_EXIT_STATUS,
 };
+
+/* The linker has sections in the order in which it comes across them. */
+__attribute__((section("det_behind"), aligned(4096), no_reorder))
+char det_behind_private = 1;
 
 /* The part of it that is used: the master's stack is another. */
 static const struct det_area master_block = {
@@ -114,6 +118,8 @@ static void set_up(int argc, char **argv)
 		det_set_up_memory();
 	det_read_options();
 	det_execute_again(argv);
+	if (gettid() == getpid())
+		det_state.first_thread = (uintptr_t)__builtin_thread_pointer();
 	det_state.out = stdout;
 	det_state.err = stderr;
 }
