@@ -235,21 +235,40 @@ wall()
 	done
 }
 
-# What needs the host's files, which are slow to come: ThreadSanitizer's programs.
-prepare_memory()
+# What needs the host's files, which are slow to come: programs with shared libraries.
+copy_libraries()
 {
 	BIN=/run/guest/bin
 	PATH="$BIN:$PATH"
-	G=/sys/fs/cgroup
 	mkdir -p "$T/lib"
+	for lib; do
+		cp -L "$lib" "$T/lib" || exit
+	done
+	export LD_LIBRARY_PATH="$T/lib"
+}
+
+# dynamic DIRECTORY LIBRARY...: a mapping more costs, and libraries have many.
+dynamic()
+{
+	cp "$1/det-bench" "$T" || exit
+	shift
+	copy_libraries "$@"
+	for name in create_join team_4 barrier_4; do
+		"$T/det-bench" "$name" | sed 's/^/dynamic_/; s/ / instructions /' >"$T/line"
+		[ -s "$T/line" ] || fail "det-bench $name"
+		cat "$T/line"
+	done
+}
+
+prepare_memory()
+{
+	G=/sys/fs/cgroup
 	mountpoint -q "$G" || mount -t cgroup2 none "$G" || fail "there is no cgroup2"
 	echo +memory >"$G/cgroup.subtree_control" || fail "memory is not counted by cgroup"
 	cp "$1"/*-tsan "$1/det-members" "$T" || exit
 	shift
-	for lib; do
-		cp -L "$lib" "$T/lib" || exit
-	done
-	export LD_LIBRARY_PATH="$T/lib" TSAN_OPTIONS=report_bugs=0
+	copy_libraries "$@"
+	export TSAN_OPTIONS=report_bugs=0
 }
 
 # peak COMMAND...: the most memory it needs at a time, with what the kernel needs for
@@ -334,6 +353,10 @@ thesis) thesis "$2" "$3" ;;
 wall)
 	# shellcheck disable=SC2086 # words
 	wall "$2" $PROGRAMS
+	;;
+dynamic)
+	shift
+	dynamic "$@"
 	;;
 memory)
 	shift

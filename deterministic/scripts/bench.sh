@@ -16,7 +16,7 @@ MEMORY=$B/user/work/memory
 ACCEPTED=$ROOT/deterministic/figures.tsv
 KERNEL=$B/out/arch/x86/boot/bzImage
 CR=$(printf '\r')
-PARTS="short large programs thesis wall memory"
+PARTS="short dynamic large programs thesis wall memory"
 
 # ratio A B: to two digits behind the point.
 ratio() {
@@ -26,8 +26,8 @@ ratio() {
 # What an operation is compared with: a name, and what to call the ratio.
 other_of() {
 	case $1 in
-	create_join) say "thread x pthreads" ;;
-	team_4 | barrier_4) say "thread_$1 x pthreads" ;;
+	*create_join) say "thread x pthreads" ;;
+	*team_4 | *barrier_4) say "thread_${1#dynamic_} x pthreads" ;;
 	create_*) say "fork_${1#create_} x fork" ;;
 	child_1000) say "child_10 x the 10th" ;;
 	round_16m | round_256m | round_1g) say "round_1m x 1 MiB" ;;
@@ -126,22 +126,31 @@ libraries() {
 	ldd "$MEMORY"/* 2>/dev/null | awk '$2 == "=>" && /\// { print $3 }' | sort -u
 }
 
-# As in_guest, with the host's files.
-memory_in_guest() {
+# As in_guest, with the host's files: host_in_guest ACCEL PART ARGUMENT...
+host_in_guest() {
+	accel=$1
+	shift
 	rc=0
 	# shellcheck disable=SC2046 # words
 	"$ROOT/deterministic/guest/boot" --host-root --timeout 7200 --mem 4G --cpus 2 \
-		--log "$B/log/bench-kernel.log" --accel "${ACCEL:-auto}" -- /run/guest/bin/sh \
-		"$SCRIPTS/bench-guest.sh" memory "$2" "$MEMORY" $(libraries) </dev/null || rc=$?
+		--append "nokaslr norandmaps" --log "$B/log/bench-kernel.log" --accel "$accel" \
+		-- /run/guest/bin/sh "$SCRIPTS/bench-guest.sh" "$@" "$MEMORY" $(libraries) \
+		</dev/null || rc=$?
 	say "status $rc"
 }
 
 # in_guest PART ARGUMENT...: what it writes, and a last line with the status.
 in_guest() {
-	if [ "$1" = memory ]; then
-		memory_in_guest "$@"
+	case $1 in
+	memory)
+		host_in_guest "${ACCEL:-auto}" "$@"
 		return
-	fi
+		;;
+	dynamic)
+		host_in_guest icount "$@"
+		return
+		;;
+	esac
 	counting=1
 	[ "$1" != wall ] || counting=
 	rc=0
@@ -196,6 +205,10 @@ write_figures() {
 			other["create_join"] = "thread"
 			other["team_4"] = "thread_team_4"
 			other["barrier_4"] = "thread_barrier_4"
+			for (n in other)
+				dynamic["dynamic_" n] = other[n]
+			for (n in dynamic)
+				other[n] = dynamic[n]
 			for (i = 1; i <= nr; i++) {
 				o = name[i]
 				if (o in other)
@@ -342,6 +355,7 @@ bench() {
 	mkdir -p "$W"
 	"$SCRIPTS/user.sh" --memory
 	measure "instructions of an operation" short
+	measure "the same in a program with shared libraries" dynamic
 	measure "the same with more memory" large
 	measure "instructions of the other programs" programs
 	measure "the thesis's overheads" thesis "$rows" "$lines"
