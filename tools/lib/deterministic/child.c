@@ -288,6 +288,9 @@ enum det_stop det_child_await(unsigned int slot, struct det_status *status,
 		return 0;
 	if (det_read_child(note, (uintptr_t)&det_state.note, sizeof(*note)))
 		return 0;
+	/* A dret() of the member's own says nothing. */
+	if (note->stop != status->value)
+		return 0;
 	kid->has_spaces = note->has_spaces;
 	kid->has_heap = note->has_heap;
 	memcpy(kid->printed, note->printed, sizeof(kid->printed));

@@ -505,12 +505,12 @@ int det_heap_adopt(const struct det_heap *child, uintptr_t extents,
 		   uintptr_t queue,
 		   int (*read)(void *to, uintptr_t from, size_t len))
 {
-	const size_t room = DET_SCRATCH_SIZE / sizeof(struct det_area);
+	const size_t room = DET_SCRATCH_ROOM / sizeof(struct det_area);
 	struct det_area *area;
 	size_t n;
 	void **p;
 
-	area = (void *)det_block(det_state.level, DET_SCRATCH_AT);
+	area = (void *)det_scratch(det_state.level);
 	p = (void *)area;
 	adopt_spans(child);
 	if (!child->has_extents)

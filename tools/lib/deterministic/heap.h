@@ -105,7 +105,7 @@ const struct det_heap *det_heap_state(void);
 /* Cuts a part for the @nth child at a time, 0 the first, or one of a team; may be empty. */
 struct det_area det_heap_cut(unsigned int nth, unsigned int team);
 
-/* Takes a part back from a child of which nothing remains. */
+/* Takes a part back from a child that has not used it, or of which nothing remains. */
 void det_heap_uncut(struct det_area part, bool used);
 
 /*

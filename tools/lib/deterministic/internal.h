@@ -50,7 +50,7 @@ struct det_note {
 	const void *where;	/* the address that the stopping call returns to */
 	bool has_spaces;	/* it has called dput() itself */
 	/* When it has ended: */
-	bool has_heap;		/* it has taken a block, or freed one */
+	bool has_heap;		/* its heap is another than when it began */
 	size_t printed[2];	/* bytes, to stdout and to stderr */
 };
 
@@ -242,8 +242,8 @@ HIDDEN void det_plain_collective(void *value, size_t size, det_combine_fn combin
 HIDDEN void det_set_up_memory(void);
 
 /*
- * The master's block is in none of its spaces, so that to write to it costs nothing; a
- * process that it forks has it.
+ * The master's block is for none of its spaces, so that to write to it costs nothing; a
+ * process that it forks must have it.
  */
 HIDDEN void det_share_block(bool with_processes);
 

@@ -6,8 +6,9 @@
  * that nothing depends on where the kernel would put them, and are reserved, not
  * used: what nobody touches costs nothing.
  *
- * A space on level n has its own block n, and copies of its ancestors'. Siblings
- * have blocks of the same address; their parent copies out of a child's block.
+ * A space on level n has its own block n, and copies of its ancestors', but not of the
+ * master's. Siblings have blocks of the same address; their parent copies out of a
+ * child's block.
  */
 #ifndef DET_LAYOUT_H
 #define DET_LAYOUT_H
@@ -44,7 +45,7 @@
 #define DET_DATA_AT		(DET_STACK_AT + DET_STACK_SIZE)
 #define DET_EXTENTS_AT		(DET_DATA_AT + 4 * DET_KIB)	/* struct det_area[] */
 #define DET_EXTENTS_SIZE	(127 * DET_MIB - 4 * DET_KIB)
-#define DET_SCRATCH_AT		(DET_EXTENTS_AT + DET_EXTENTS_SIZE) /* a copy out of a child */
+#define DET_SCRATCH_AT		(DET_EXTENTS_AT + DET_EXTENTS_SIZE) /* for what passes */
 #define DET_SCRATCH_SIZE	(1 * DET_MIB)
 #define DET_KIDS_AT		(DET_SCRATCH_AT + DET_SCRATCH_SIZE) /* struct det_kid[] */
 #define DET_KIDS_SIZE		(64 * DET_MIB)
@@ -62,6 +63,17 @@ _Static_assert(DET_BLOCK_END <= DET_BLOCK_STRIDE, "blocks do not overlap");
 static inline uintptr_t det_block(unsigned int level, uintptr_t at)
 {
 	return DET_BLOCKS + level * DET_BLOCK_STRIDE + at;
+}
+
+/*
+ * For a copy out of a child. What the kernel copies in whole pages becomes a mapping of its
+ * own there, which every child gets; this never is at the same place in a page.
+ */
+#define DET_SCRATCH_ROOM	(DET_SCRATCH_SIZE - 4 * DET_KIB)
+
+static inline char *det_scratch(unsigned int level)
+{
+	return (char *)det_block(level, DET_SCRATCH_AT) + 64;
 }
 
 static inline uintptr_t det_stack_end(unsigned int level)

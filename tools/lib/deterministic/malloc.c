@@ -33,8 +33,11 @@ static void unlock(bool locked)
 		pthread_mutex_unlock(&mutex);
 }
 
+/* In a member, fork() comes to its system call and no further. */
 static void before_fork(void)
 {
+	if (det_state.level)
+		return;
 	pthread_mutex_lock(&mutex);
 	det_share_block(true);
 }
@@ -56,7 +59,17 @@ static void in_fork(void)
 __attribute__((constructor))
 static void mind_forks(void)
 {
-	pthread_atfork(before_fork, after_fork, in_fork);
+	if (!det_state.ready)
+		det_set_up_memory();
+	if (pthread_atfork(before_fork, after_fork, in_fork) == 0)
+		det_share_block(false);
+}
+
+/* Behind the program's own destructors: at its end the C library forgets the handlers. */
+__attribute__((destructor(101)))
+static void mind_forks_no_more(void)
+{
+	det_share_block(true);
 }
 
 static void *allocate(size_t size, size_t align, bool zero)

@@ -3,9 +3,10 @@
  * What a join merges: all memory, without what each side has to itself.
  *
  * Left out are the blocks, which hold stacks and the library's own data, thread-local
- * data, and the static data of the C library and its companions. Of the blocks the
- * stacks of the space and its ancestors are merged, from the frames on that were there
- * when the child was made: it may have pointers to what is in them.
+ * data, of the first thread with all that the dynamic linker has beside it, and the static
+ * data of the C library and its companions. Of the blocks the stacks of the space and its
+ * ancestors are merged, from the frames on that were there when the child was made: it may
+ * have pointers to what is in them.
  *
  * An area where nothing is, or where a child can have changed nothing, costs next to
  * nothing: so nobody need know what is mapped.
@@ -253,7 +254,10 @@ static int count_objects(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-/* What the dynamic linker keeps for debuggers; 0 in a program without one. */
+/*
+ * What the dynamic linker keeps for debuggers; 0 in a program without one. A library may
+ * be where another was: what it says of itself has its size, and where its parts are.
+ */
 extern struct r_debug _r_debug __attribute__((weak));
 
 static uint64_t names_of_objects(void)
@@ -261,8 +265,11 @@ static uint64_t names_of_objects(void)
 	const struct link_map *map = &_r_debug ? _r_debug.r_map : NULL;
 	uint64_t sum = 0;
 
-	for (; map; map = map->l_next)
+	for (; map; map = map->l_next) {
 		sum = mix(mix(sum, map->l_addr), (uintptr_t)map->l_ld);
+		for (const Elf64_Dyn *dyn = map->l_ld; dyn->d_tag != DT_NULL; dyn++)
+			sum = mix(sum, dyn->d_un.d_val);
+	}
 	return sum;
 }
 
@@ -473,33 +480,24 @@ static int copy_mapping(const char *line, struct det_op *op, unsigned int *nr)
 	return add_rest(op, nr, DET_COPY, 0, start, end);
 }
 
-/* All of it, if there is room, with a zero behind. 0 or an error. */
-static int read_maps(char *text, size_t size)
+/* The master may have memory that cannot be copied; in a space there is none. */
+static int copy_mappings(struct det_op *op, unsigned int *nr)
 {
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), error;
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), error = 0;
+	char *text = det_scratch(0), *line, *end;
 	size_t len = 0;
 	ssize_t n;
 
 	if (fd < 0)
-		return errno;
-	do {
-		n = read(fd, text + len, size - 1 - len);
-		len += n > 0 ? n : 0;
-	} while (n > 0);
-	error = n < 0 ? errno : len == size - 1 ? E2BIG : 0;
-	text[len] = '\0';
+		return -errno;
+	while (!error && (n = read(fd, text + len, DET_SCRATCH_ROOM - 1 - len)) > 0) {
+		text[len + n] = '\0';
+		for (line = text; !error && (end = strchr(line, '\n')); line = end + 1)
+			error = copy_mapping(line, op, nr);
+		len = strlen(line);
+		memmove(text, line, len);
+	}
 	close(fd);
-	return error;
-}
-
-/* The master may have memory that cannot be copied; in a space there is none. */
-static int copy_mappings(struct det_op *op, unsigned int *nr)
-{
-	char *line = (char *)det_block(0, DET_SCRATCH_AT), *end;
-	int error = -read_maps(line, DET_SCRATCH_SIZE);
-
-	for (; !error && (end = strchr(line, '\n')); line = end + 1)
-		error = copy_mapping(line, op, nr);
 	return error;
 }
 

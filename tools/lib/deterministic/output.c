@@ -85,11 +85,11 @@ static size_t look_at_stream(const FILE *stream, uintptr_t at, size_t size)
 static void print(FILE *stream, uintptr_t at, size_t len)
 {
 	uintptr_t start = det_block(det_state.level + 1, at);
-	char *scratch = (char *)det_block(det_state.level, DET_SCRATCH_AT);
+	char *scratch = det_scratch(det_state.level);
 	size_t n;
 
 	for (size_t i = 0; i < len; i += n) {
-		n = len - i < DET_SCRATCH_SIZE ? len - i : DET_SCRATCH_SIZE;
+		n = len - i < DET_SCRATCH_ROOM ? len - i : DET_SCRATCH_ROOM;
 		if (det_read_child(scratch, start + i, n))
 			return;
 		fwrite(scratch, 1, n, stream);

@@ -82,7 +82,6 @@ static struct det_area reserve_all(void)
 		cannot("the heap");
 	keep_out(master_block);
 	keep_out(heap);
-	det_share_block(false);
 	return heap;
 }
 

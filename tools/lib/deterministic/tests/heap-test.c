@@ -219,6 +219,23 @@ static void test_hand_over(int rounds)
 	CHECK(mallinfo2().arena == spans);
 }
 
+/* A process that is forked before main() has the heap as well. */
+static int forked_early = -1;
+
+__attribute__((constructor))
+static void fork_early(void)
+{
+	pid_t pid;
+
+	free(malloc(1000));
+	pid = fork();
+	if (pid == 0) {
+		free(malloc(100000));
+		_exit(malloc(10) ? 0 : 1);
+	}
+	waitpid(pid, &forked_early, 0);
+}
+
 static void *all_of_them[64];
 
 /* Of four members two allocate, one frees what its creator has, one does nothing. */
@@ -484,6 +501,7 @@ int main(int argc, char **argv)
 	test_ksm();
 	test_hand_over(rounds);
 	test_some_allocate();
+	CHECK(forked_early == 0);
 	CHECK(ends(both_free, 66, "free() of a block that is free already"));
 	test_barrier();
 	test_churn(blocks);

@@ -169,6 +169,25 @@ static void test_late_library(void)
 	CHECK(*get_globals() == 0);
 }
 
+static void *stop_by_itself(void *arg)
+{
+	arg = malloc(1000);
+	printf("nobody reads this\n");
+	dret(1);
+	return arg;
+}
+
+/* A stop that is not the library's, with a value that it uses itself. */
+static void test_own_stop(void)
+{
+	struct det_result result;
+	det_t t;
+
+	CHECK(det_create(&t, stop_by_itself, NULL) == 0);
+	CHECK(det_join_with(t, 0, &result) == DET_ESTOPPED);
+	CHECK(det_discard(t) == 0);
+}
+
 /* Mapped by the creator after the library has looked at memory for the first time. */
 static void test_new_memory(void)
 {
@@ -554,6 +573,7 @@ int main(void)
 		return 0;
 	test_what_is_merged();
 	test_new_memory();
+	test_own_stop();
 	test_late_library();
 	test_thread_local();
 	test_swap();
