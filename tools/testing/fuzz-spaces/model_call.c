@@ -249,7 +249,10 @@ void model_put_regs(struct space *sp, u32 seed)
 	set_regs(&sp->regs, &user);
 }
 
-/* What FORK gives of the master's own is not known. */
+/*
+ * What FORK gives of the master's own is not known, but that of the flags which stay as
+ * they are none is set there.
+ */
 static void fork_regs(struct call *c)
 {
 	struct space *sp = c->sp;
@@ -257,6 +260,7 @@ static void fork_regs(struct call *c)
 	if (c->actor->master) {
 		sp->regs.user.rip = (u64)space_forked;
 		sp->regs.user.rax = 0;
+		sp->regs.user.eflags = 0x202;
 		sp->regs.known = REG(rip) | REG(rax);
 		sp->xstate.known = false;
 		return;
