@@ -107,7 +107,8 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dlu", "",
 	"Decomposes a matrix of the same numbers in every run into L and U, and prints\n"
-	"a checksum of the two. The status is 1 if --check finds them wrong.", options, HAS_WORKERS | HAS_ROUNDS
+	"a checksum of the two. The status is 1 if --check finds them wrong.",
+	options, HAS_WORKERS | HAS_ROUNDS
 };
 
 int main(int argc, char **argv)

@@ -57,7 +57,8 @@ static const struct option_spec options[] = {
 static const struct program program = {
 	"dmatmul", "",
 	"Multiplies two matrices of the same numbers in every run, and prints a\n"
-	"checksum of the product. The status is 1 if --check finds it wrong.", options, HAS_WORKERS | HAS_ROUNDS
+	"checksum of the product. The status is 1 if --check finds it wrong.",
+	options, HAS_WORKERS | HAS_ROUNDS
 };
 
 int main(int argc, char **argv)

@@ -263,11 +263,13 @@ extern struct r_debug _r_debug __attribute__((weak));
 static uint64_t names_of_objects(void)
 {
 	const struct link_map *map = &_r_debug ? _r_debug.r_map : NULL;
-	uint64_t sum = 0;
+	const Elf64_Dyn *dyn;
+	uint64_t sum = !!map;
 
 	for (; map; map = map->l_next) {
 		sum = mix(mix(sum, map->l_addr), (uintptr_t)map->l_ld);
-		for (const Elf64_Dyn *dyn = map->l_ld; dyn->d_tag != DT_NULL; dyn++)
+		/* A program that is always loaded at the same place has none. */
+		for (dyn = map->l_ld; dyn && dyn->d_tag != DT_NULL; dyn++)
 			sum = mix(sum, dyn->d_un.d_val);
 	}
 	return sum;
