@@ -499,6 +499,8 @@ static int copy_mappings(struct det_op *op, unsigned int *nr)
 		len = strlen(line);
 		memmove(text, line, len);
 	}
+	if (n < 0 && !error)
+		error = -errno;
 	close(fd);
 	return error;
 }

@@ -172,7 +172,7 @@ static void test_late_library(void)
 static void *stop_by_itself(void *arg)
 {
 	arg = malloc(1000);
-	printf("nobody reads this\n");
+	printf("printed when it is discarded\n");
 	dret(1);
 	return arg;
 }
