@@ -38,6 +38,19 @@
 #include "internal.h"
 #include "vma.h"
 
+/* Can pages be shared, or must they be filled? */
+static bool dmem_can_share(const struct dmem_copy *c)
+{
+	return c->dst != current->mm && c->dst != c->src &&
+	       c->daddr == c->saddr && c->src == current->mm;
+}
+
+/* Whoever may have a copy from before. */
+static struct mm_struct *dmem_copied_to(const struct dmem_copy *c)
+{
+	return dmem_can_share(c) ? c->dst : NULL;
+}
+
 /* Is there no more of the file at this address? mmap lock held. */
 static bool dmem_beyond(struct vm_area_struct *vma, unsigned long addr)
 {
@@ -64,7 +77,7 @@ static int dmem_break_out(struct dmem_copy *c, unsigned long addr,
 		vma = vma_lookup(c->src, addr);
 		if (vma) {
 			addr = dmem_unbroken(vma, addr, min(end, vma->vm_end),
-					     true);
+					     true, dmem_copied_to(c));
 			beyond = dmem_beyond(vma, addr);
 		}
 		mmap_read_unlock(c->src);
@@ -83,6 +96,19 @@ static int dmem_break_out(struct dmem_copy *c, unsigned long addr,
 }
 
 /*
+ * Is there nothing to be done for a part of a VMA before it is copied? The source's
+ * mmap lock is held.
+ */
+static bool dmem_is_ready(const struct dmem_copy *c, struct vm_area_struct *vma,
+			  unsigned long addr, unsigned long end, bool whole)
+{
+	if (dmem_shared(vma))
+		return whole;
+	return vma_is_anonymous(vma) ||
+	       dmem_unbroken(vma, addr, end, true, dmem_copied_to(c)) == end;
+}
+
+/*
  * Look at the source's VMAs: refuse what cannot be copied, break file pages
  * out, prepare the bytes of shared memory (unless whole: it is mapped later).
  */
@@ -90,37 +116,44 @@ static int dmem_copy_look(struct dmem_copy *c, unsigned long start,
 			  unsigned long end, bool whole,
 			  struct list_head *batches)
 {
-	unsigned long addr = start, next, delta = c->daddr - c->saddr;
+	unsigned long next, delta = c->daddr - c->saddr;
+	VMA_ITERATOR(vmi, c->src, start);
 	struct vm_area_struct *vma;
-	bool shared, file, skip;
+	bool shared;
 	int ret = 0;
 
-	for (; addr < end && !ret; addr = next) {
-		if (mmap_read_lock_killable(c->src))
-			return -EINTR;
-		vma = find_vma(c->src, addr);
-		if (!vma || vma->vm_start >= end) {
-			mmap_read_unlock(c->src);
+	if (mmap_read_lock_killable(c->src))
+		return -EINTR;
+	for_each_vma_range(vmi, vma, end) {
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
 			break;
 		}
-		addr = max(addr, vma->vm_start);
+		if (whole && dmem_left_out(vma))
+			continue;
+		start = max(start, vma->vm_start);
 		next = min(end, vma->vm_end);
-		shared = dmem_shared(vma);
-		file = !shared && !vma_is_anonymous(vma);
-		skip = whole && dmem_left_out(vma);
-		if (!skip && (dmem_refused(vma) || dmem_left_out(vma)))
+		c->where = start;
+		if (dmem_refused(vma) || dmem_left_out(vma)) {
 			ret = -EOPNOTSUPP;
-		mmap_read_unlock(c->src);
+			break;
+		}
+		if (dmem_is_ready(c, vma, start, next, whole))
+			continue;
 
-		c->where = addr;
-		if (!ret && file && !skip)
-			ret = dmem_break_out(c, addr, next);
-		if (!ret && shared && !whole)
-			ret = dmem_look_bytes(batches, c, addr + delta, addr,
-					      next - addr, 0);
-		if (fatal_signal_pending(current))
-			ret = -EINTR;
+		shared = dmem_shared(vma);
+		mmap_read_unlock(c->src);
+		ret = shared ? dmem_look_bytes(batches, c, start + delta, start,
+					       next - start, 0) :
+			       dmem_break_out(c, start, next);
+		if (ret)
+			return ret;
+		if (mmap_read_lock_killable(c->src))
+			return -EINTR;
+		start = next;
+		vma_iter_set(&vmi, start);
 	}
+	mmap_read_unlock(c->src);
 	return ret;
 }
 
@@ -146,12 +179,24 @@ static struct dmem_sum dmem_sum_source(struct dmem_copy *c, unsigned long start,
 	return sum;
 }
 
+/* Nothing is changed unless the limits allow it. */
+static int dmem_copy_room(struct dmem_copy *c, struct dmem_share *s,
+			  unsigned long start, unsigned long end)
+{
+	struct dmem_sum sum;
+
+	if (dmem_all_stays(s, start, end))
+		return 0;
+	sum = dmem_sum_source(c, start, end, s->whole, false);
+	return dmem_room(c->dst, start, end, &sum) ?:
+	       dmem_make_room(s, start, end);
+}
+
 static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 			     unsigned long end, bool whole)
 {
 	struct dmem_share s = { .dst = c->dst, .src = c->src, .whole = whole,
 				.where = start };
-	struct dmem_sum sum;
 	int ret;
 
 	dmem_date(c->src);
@@ -159,12 +204,12 @@ static int dmem_share_locked(struct dmem_copy *c, unsigned long start,
 	if (mmap_write_lock_killable(c->src))
 		return -EINTR;
 	mmap_write_lock_nested(c->dst, SINGLE_DEPTH_NESTING);
-	sum = dmem_sum_source(c, start, end, whole, false);
-	ret = dmem_room(c->dst, start, end, &sum);
+	ret = dmem_copy_room(c, &s, start, end);
 	if (!ret)
 		ret = dmem_share_range(&s, start, end);
 	c->where = s.where;
 	c->changed |= s.changed;
+	c->zeros |= s.zeros;
 	/* The source's entries are read-only now; its TLB must know. */
 	if (s.protected)
 		flush_tlb_mm_range(c->src, start, end, PAGE_SHIFT, false);
@@ -337,13 +382,6 @@ static int dmem_fresh_unlocked(struct dmem_copy *c, unsigned long start,
 	return ret == -ENOMEM ? DMEM_BROKEN : ret;
 }
 
-/* Can pages be shared, or must they be filled? */
-static bool dmem_can_share(const struct dmem_copy *c)
-{
-	return c->dst != current->mm && c->dst != c->src &&
-	       c->daddr == c->saddr && c->src == current->mm;
-}
-
 /* May the destination's pages be replaced? */
 static int dmem_may_copy_to(struct dmem_copy *c, unsigned long start,
 			    unsigned long end)
@@ -422,18 +460,19 @@ int dmem_copy(struct dmem_copy *c)
 	return ret == -EAGAIN ? -EINTR : ret;
 }
 
-/* Shared memory of the source becomes private memory of the copy. */
+/* Shared memory of the source becomes private memory of the copy: zeros so far. */
 static int dmem_fill_shared(struct dmem_copy *c)
 {
+	VMA_ITERATOR(vmi, c->src, 0);
 	struct vm_area_struct *vma;
 	unsigned long addr = 0, end, next;
 	int ret = 0;
 
-	while (!ret) {
+	while (!ret && c->zeros) {
 		if (mmap_read_lock_killable(c->src))
 			return -EINTR;
-		for (vma = find_vma(c->src, addr); vma;
-		     vma = find_vma(c->src, vma->vm_end))
+		vma_iter_set(&vmi, addr);
+		for_each_vma(vmi, vma)
 			if (dmem_shared(vma) && !dmem_left_out(vma))
 				break;
 		if (vma) {

@@ -62,21 +62,24 @@ static struct dmem_image *dmem_image_alloc(void)
 }
 
 /* Do the limits allow it? Both locks are held. */
-static int dmem_snap_room(struct mm_struct *mm, struct mm_struct *to)
+static int dmem_snap_room(struct dmem_share *s)
 {
-	VMA_ITERATOR(vmi, mm, 0);
+	VMA_ITERATOR(vmi, s->src, 0);
 	struct vm_area_struct *vma;
 	struct dmem_sum sum = {};
 
+	if (dmem_all_stays(s, 0, TASK_SIZE_MAX))
+		return 0;
 	for_each_vma(vmi, vma)
 		dmem_sum_add(&sum, vma, dmem_child_flags(vma), 0,
 			     TASK_SIZE_MAX);
-	return dmem_room(to, 0, TASK_SIZE_MAX, &sum);
+	return dmem_room(s->dst, 0, TASK_SIZE_MAX, &sum) ?:
+	       dmem_make_room(s, 0, TASK_SIZE_MAX);
 }
 
 static int dmem_snap_locked(struct dmem_share *s)
 {
-	int ret = dmem_snap_room(s->src, s->dst);
+	int ret = dmem_snap_room(s);
 
 	if (!ret)
 		ret = dmem_share_range(s, 0, TASK_SIZE_MAX);

@@ -104,9 +104,11 @@ void dmem_unlock(struct mm_struct *mm);
  * @whole: shared memory becomes zeros, and what is left out is unmapped
  * @snap: @dst is a snapshot: what fork wipes stays
  * @now: private: from dmem_tick()
+ * @stays: private: @dst has all mappings already
  * @where: out: how far it has come
  * @changed: out: something of @dst has been replaced
  * @protected: out: entries of @src are read-only now
+ * @zeros: out: @src has shared memory, of which @dst has zeros
  */
 struct dmem_share {
 	struct mm_struct *dst;
@@ -114,9 +116,11 @@ struct dmem_share {
 	bool whole;
 	bool snap;
 	unsigned long now;
+	bool stays;
 	unsigned long where;
 	bool changed;
 	bool protected;
+	bool zeros;
 };
 
 bool dmem_shared(const struct vm_area_struct *vma);
@@ -124,7 +128,12 @@ bool dmem_descends(struct vm_area_struct *dvma, struct vm_area_struct *svma,
 		   unsigned long addr);
 vm_flags_t dmem_child_flags(const struct vm_area_struct *vma);
 unsigned long dmem_unbroken(struct vm_area_struct *vma, unsigned long addr,
-			    unsigned long end, bool holes);
+			    unsigned long end, bool holes,
+			    struct mm_struct *child);
+bool dmem_all_stays(struct dmem_share *s, unsigned long start,
+		    unsigned long end);
+int dmem_make_room(struct dmem_share *s, unsigned long start,
+		   unsigned long end);
 int dmem_share_range(struct dmem_share *s, unsigned long start,
 		     unsigned long end);
 
@@ -162,6 +171,7 @@ struct dmem_scan {
 };
 
 int dmem_scan(struct dmem_scan *s);
+unsigned long dmem_skip_same(pte_t *a, pte_t *b, unsigned long nr);
 
 static inline void dmem_found_put(struct dmem_found *found)
 {

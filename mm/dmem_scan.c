@@ -80,30 +80,74 @@ static struct page *dmem_take(struct dmem_entry entry)
 }
 
 /*
- * How many of the next entries of two tables are the same page, or nothing. Most
- * are, so this is the loop that counts.
+ * How many of the next entries of two tables name the same page. Most do, so this is
+ * the loop that counts: four a round. Tables of both are locked.
  */
-static unsigned long dmem_skip_equal(pte_t *a, pte_t *b, unsigned long nr)
+unsigned long dmem_skip_same(pte_t *a, pte_t *b, unsigned long nr)
 {
 	const pteval_t name = PTE_PFN_MASK | _PAGE_PRESENT;
-	unsigned long i;
+	unsigned long i = 0;
 
-	for (i = 0; i < nr; i++) {
-		pteval_t val = pte_val(ptep_get(a + i));
-		pteval_t diff = val ^ pte_val(ptep_get(b + i));
+	for (; i + 4 <= nr; i += 4) {
+		pteval_t v = pte_val(ptep_get(a + i));
+		pteval_t w = pte_val(ptep_get(a + i + 1));
+		pteval_t x = pte_val(ptep_get(a + i + 2));
+		pteval_t y = pte_val(ptep_get(a + i + 3));
+		pteval_t diff = (v ^ pte_val(ptep_get(b + i))) |
+				(w ^ pte_val(ptep_get(b + i + 1))) |
+				(x ^ pte_val(ptep_get(b + i + 2))) |
+				(y ^ pte_val(ptep_get(b + i + 3)));
 
-		if (diff & name || (!(val & _PAGE_PRESENT) && (val | diff)))
+		if (diff & name || !(v & w & x & y & _PAGE_PRESENT))
+			break;
+	}
+	for (; i < nr; i++) {
+		pteval_t v = pte_val(ptep_get(a + i));
+
+		if ((v ^ pte_val(ptep_get(b + i))) & name ||
+		    !(v & _PAGE_PRESENT))
 			break;
 	}
 	return i;
 }
 
-static unsigned long dmem_skip_none(pte_t *pte, unsigned long nr)
+/* How many of the next entries of a table, on whatever level, are none: four a round. */
+static unsigned long dmem_skip_none(const void *table, unsigned long nr)
 {
+	const unsigned long *entry = table;
 	unsigned long i = 0;
 
-	while (i < nr && pte_none(ptep_get(pte + i)))
+	for (; i + 4 <= nr; i += 4)
+		if ((entry[i] | entry[i + 1] | entry[i + 2] | entry[i + 3]) &
+		    ~_PAGE_KNL_ERRATUM_MASK)
+			break;
+	while (i < nr && !(entry[i] & ~_PAGE_KNL_ERRATUM_MASK))
 		i++;
+	return i;
+}
+
+/* The same of two tables; there may be only one. */
+static unsigned long dmem_skip_both_none(const void *a, const void *b,
+					 unsigned long nr)
+{
+	if (a)
+		nr = dmem_skip_none(a, nr);
+	if (b)
+		nr = dmem_skip_none(b, nr);
+	return nr;
+}
+
+/* How many of the next entries of two tables are the same page, or nothing. */
+static unsigned long dmem_skip_equal(pte_t *a, pte_t *b, unsigned long nr)
+{
+	unsigned long i = 0, from;
+
+	do {
+		from = i;
+		i += dmem_skip_same(a + i, b + i, nr - i);
+		if (i < nr)
+			i += dmem_skip_both_none(a + i, b + i, nr - i);
+	} while (i < nr && i > from);
 	return i;
 }
 
@@ -170,6 +214,8 @@ struct dmem_walk {
 	struct mm_struct *b;		/* its copy, or NULL */
 	unsigned long addr;
 	unsigned long end;
+	unsigned long aempty;		/* up to there a has no table */
+	unsigned long bempty;
 	unsigned long now;		/* of what is found in sync; 0: not noted */
 	pmd_t *apmd;			/* out: or NULL */
 	pmd_t *bpmd;
@@ -177,23 +223,21 @@ struct dmem_walk {
 };
 
 /*
- * Where the emptiness ends that begins at addr, in one table; a large part of an
- * address space may be reserved and never used.
+ * Where the emptiness ends that begins at addr, in one table whose entries map @size
+ * each: a large part of an address space may be reserved and never used.
  */
-static unsigned long dmem_skip_puds(pud_t *pud, unsigned long addr,
-				    unsigned long end)
+static unsigned long dmem_skip_empty(const void *entry, unsigned long size,
+				     unsigned long addr, unsigned long end)
 {
-	unsigned long nr = DIV_ROUND_UP(end - (addr & PUD_MASK), PUD_SIZE);
-	unsigned long i = 1;
+	unsigned long first = addr & -size;
+	unsigned long nr = DIV_ROUND_UP(end - first, size);
 
-	while (i < nr && pud_none(pud[i]))
-		i++;
-	return min((addr & PUD_MASK) + i * PUD_SIZE, end);
+	return min(first + dmem_skip_none(entry, nr) * size, end);
 }
 
 /*
- * The entry for addr in a PMD table, or NULL where there is no table; then *next
- * is where the emptiness ends.
+ * The entry for addr in a PMD table, or NULL where there is no table. *next is where the
+ * emptiness ends.
  */
 pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr, unsigned long end,
 		unsigned long *next)
@@ -205,32 +249,35 @@ pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr, unsigned long end,
 	*next = end;
 	if (!mm)
 		return NULL;
-	*next = pgd_addr_end(addr, end);
 	pgd = pgd_offset(mm, addr);
-	if (pgd_none_or_clear_bad(pgd))
+	/* With four levels the highest table is one of P4D entries. */
+	if (!mm_p4d_folded(mm))
+		*next = pgd_addr_end(addr, end);
+	if (pgd_none(*pgd))
 		return NULL;
-	*next = p4d_addr_end(addr, *next);
 	p4d = p4d_offset(pgd, addr);
-	if (p4d_none_or_clear_bad(p4d))
+	if (p4d_none(*p4d)) {
+		*next = dmem_skip_empty(p4d, P4D_SIZE, addr, *next);
 		return NULL;
+	}
+	*next = p4d_addr_end(addr, end);
 	pud = pud_offset(p4d, addr);
 	if (pud_none(*pud)) {
-		*next = dmem_skip_puds(pud, addr, *next);
+		*next = dmem_skip_empty(pud, PUD_SIZE, addr, *next);
 		return NULL;
 	}
 	/* 1 GiB of hugetlb's. */
 	if (!pud_present(*pud) || pud_leaf(*pud)) {
-		*next = pud_addr_end(addr, *next);
+		*next = pud_addr_end(addr, end);
 		return NULL;
 	}
+	*next = addr;
 	return pmd_offset(pud, addr);
 }
 
-/* Is there anything to look at in what a pair of entries maps? */
+/* Is there anything to look at in what a pair of entries maps? One is not none. */
 static bool dmem_is_piece(const struct dmem_walk *w, pmd_t a, pmd_t b)
 {
-	if (pmd_none(a) && pmd_none(b))
-		return false;
 	return DMEM_VERIFY || !w->b || !dmem_tables_in_sync(a, b);
 }
 
@@ -284,8 +331,14 @@ static bool dmem_next_in_table(struct dmem_walk *w, unsigned long end)
 			a = pmdp_get_lockless(w->apmd + i);
 		if (w->bpmd)
 			b = pmdp_get_lockless(w->bpmd + i);
-		if ((pmd_val(a) | pmd_val(b)) && dmem_is_piece(w, a, b))
-			break;
+		if (!pmd_none(a) || !pmd_none(b)) {
+			if (dmem_is_piece(w, a, b))
+				break;
+			continue;
+		}
+		i += dmem_skip_both_none(w->apmd ? w->apmd + i : NULL,
+					 w->bpmd ? w->bpmd + i : NULL, nr - i);
+		i--;
 	}
 	if (i)
 		w->addr = min((w->addr & PMD_MASK) + i * PMD_SIZE, end);
@@ -307,13 +360,14 @@ static bool dmem_next_in_table(struct dmem_walk *w, unsigned long end)
  */
 static bool dmem_next_piece(struct dmem_walk *w)
 {
-	unsigned long anext, bnext;
-
 	while (w->addr < w->end) {
-		w->apmd = dmem_pmd(w->a, w->addr, w->end, &anext);
-		w->bpmd = dmem_pmd(w->b, w->addr, w->end, &bnext);
+		/* Where one is known to be empty it is not looked at again. */
+		w->apmd = w->addr < w->aempty ? NULL :
+			dmem_pmd(w->a, w->addr, w->end, &w->aempty);
+		w->bpmd = w->addr < w->bempty ? NULL :
+			dmem_pmd(w->b, w->addr, w->end, &w->bempty);
 		if (!w->apmd && !w->bpmd)
-			w->addr = min(anext, bnext);
+			w->addr = min(w->aempty, w->bempty);
 		else if (dmem_next_in_table(w, pud_addr_end(w->addr, w->end)))
 			return true;
 		cond_resched();
@@ -435,17 +489,13 @@ static bool dmem_scan_pmd(struct dmem_scan *s, pmd_t *cpmd, pmd_t *ipmd,
 int dmem_scan(struct dmem_scan *s)
 {
 	struct dmem_walk w = { .a = s->mm, .b = s->image };
+	VMA_ITERATOR(vmi, s->mm, s->addr);
 	struct vm_area_struct *vma;
 
 	s->nr = 0;
 	if (mmap_read_lock_killable(s->mm))
 		return -EINTR;
-	while (s->addr < s->end && s->nr < DMEM_SCAN) {
-		vma = find_vma(s->mm, s->addr);
-		if (!vma || vma->vm_start >= s->end) {
-			s->addr = s->end;
-			break;
-		}
+	for_each_vma_range(vmi, vma, s->end) {
 		w.addr = max(s->addr, vma->vm_start);
 		w.end = min(s->end, vma->vm_end);
 		while (s->nr < DMEM_SCAN && dmem_next_piece(&w)) {
@@ -456,9 +506,11 @@ int dmem_scan(struct dmem_scan *s)
 			cond_resched();
 		}
 		s->addr = w.addr;
-		if (fatal_signal_pending(current))
+		if (s->nr == DMEM_SCAN || fatal_signal_pending(current))
 			break;
 	}
+	if (!vma)
+		s->addr = s->end;
 	mmap_read_unlock(s->mm);
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }

@@ -61,32 +61,81 @@ static bool dmem_unbroken_pte(struct vm_area_struct *vma, unsigned long addr,
 }
 
 /*
- * The first page of a VMA that still is the page cache's (or, with holes,
- * would come from there); end if there is none. mmap lock held.
+ * The child's table for addr, locked, or NULL. Nobody but the caller maps or unmaps what is
+ * the child's, so no other lock of it is needed; khugepaged may put a huge page in the
+ * table's place.
  */
-unsigned long dmem_unbroken(struct vm_area_struct *vma,
-			    unsigned long addr, unsigned long end, bool holes)
+static pte_t *dmem_child_table(struct mm_struct *child, unsigned long addr,
+			       spinlock_t **ptl)
+{
+	unsigned long next;
+	pmd_t *pmd = dmem_pmd(child, addr, addr + PAGE_SIZE, &next);
+	pmd_t val = pmd ? pmdp_get_lockless(pmd) : __pmd(0);
+	pte_t *pte;
+
+	if (!dmem_is_table(val))
+		return NULL;
+	pte = pte_offset_map_nolock(child, pmd, addr, ptl);
+	if (!pte)
+		return NULL;
+	spin_lock_nested(*ptl, SINGLE_DEPTH_NESTING);
+	if (pmd_same(val, pmdp_get_lockless(pmd)))
+		return pte;
+	pte_unmap_unlock(pte, *ptl);
+	return NULL;
+}
+
+/* In one table, which is locked. */
+static unsigned long dmem_unbroken_ptes(struct vm_area_struct *vma, pte_t *pte,
+					unsigned long addr, unsigned long end,
+					bool holes, struct mm_struct *child)
+{
+	unsigned long nr = (end - addr) >> PAGE_SHIFT, i;
+	spinlock_t *ptl;	/* of the child's table */
+	pte_t *copy;
+
+	copy = child ? dmem_child_table(child, addr, &ptl) : NULL;
+	for (i = 0; i < nr; i++) {
+		/* A page that a child maps as well is anonymous. */
+		if (copy)
+			i += dmem_skip_same(pte + i, copy + i, nr - i);
+		if (i < nr &&
+		    dmem_unbroken_pte(vma, addr + i * PAGE_SIZE,
+				      ptep_get(pte + i), holes))
+			break;
+	}
+	if (copy)
+		pte_unmap_unlock(copy, ptl);
+	return min(addr + i * PAGE_SIZE, end);
+}
+
+/*
+ * The first page of a VMA that still is the page cache's (or, with holes,
+ * would come from there); end if there is none. The child may have a copy from
+ * before, or is NULL. mmap lock held.
+ */
+unsigned long dmem_unbroken(struct vm_area_struct *vma, unsigned long addr,
+			    unsigned long end, bool holes,
+			    struct mm_struct *child)
 {
 	unsigned long next;
 
 	for (; addr < end; addr = next) {
 		pmd_t *pmd = mm_find_pmd(vma->vm_mm, addr);
 		spinlock_t *ptl;	/* of the table that maps addr */
-		pte_t *first, *pte;
+		pte_t *pte;
 
 		cond_resched();
 		next = pmd_addr_end(addr, end);
-		first = pmd ? pte_offset_map_lock(vma->vm_mm, pmd, addr, &ptl) :
-			      NULL;
-		if (!first) {	/* no table: nothing, or a huge page */
+		pte = pmd ? pte_offset_map_lock(vma->vm_mm, pmd, addr, &ptl) :
+			    NULL;
+		if (!pte) {	/* no table: nothing, or a huge page */
 			if (holes)
 				return addr;
 			continue;
 		}
-		for (pte = first; addr < next; pte++, addr += PAGE_SIZE)
-			if (dmem_unbroken_pte(vma, addr, ptep_get(pte), holes))
-				break;
-		pte_unmap_unlock(first, ptl);
+		addr = dmem_unbroken_ptes(vma, pte, addr, next, holes, child);
+		pte_unmap_unlock(pte, ptl);
 		if (addr < next)
 			return addr;
 	}
@@ -270,7 +319,7 @@ static bool dmem_hole(struct vm_area_struct *vma, unsigned long start,
 	if (first >= size)
 		return false;
 	end = min(end, start + ((size - first) << PAGE_SHIFT));
-	return dmem_unbroken(vma, start, end, true) != end;
+	return dmem_unbroken(vma, start, end, true, NULL) != end;
 }
 
 /* Share the source's pages where the destination has none. */
@@ -294,7 +343,7 @@ static int dmem_share_pages(struct dmem_share *s, struct vm_area_struct *dvma,
 		walk_page_range(s->dst, start, end, &dmem_keep_ops, NULL);
 	/* Or has put page cache back. */
 	if (!vma_is_anonymous(svma) &&
-	    dmem_unbroken(dvma, start, end, false) != end)
+	    dmem_unbroken(dvma, start, end, false, NULL) != end)
 		return -EAGAIN;
 	return 0;
 }
@@ -345,7 +394,7 @@ static int dmem_share_vma(struct dmem_share *s, struct vm_area_struct *svma,
 	if (empty && !wipe && !vma_is_anonymous(svma) &&
 	    dmem_hole(svma, start, end))
 		return -EAGAIN;
-	if (dvma && dmem_descends(dvma, svma, start)) {
+	if (dvma && (s->stays || dmem_descends(dvma, svma, start))) {
 		vma_start_write(dvma);
 		if (empty)
 			s->changed |= dmem_zap(dvma, start, end);
@@ -378,6 +427,7 @@ static int dmem_share_piece(struct dmem_share *s, struct vm_area_struct *svma,
 		return dmem_share_vma(s, svma, start, end);
 	if (!s->whole)
 		return 0;
+	s->zeros = true;
 	ret = dmem_map_zeros(s->dst, start, end, dmem_vma_flags(svma));
 	s->changed |= ret != -ENOMEM;
 	return ret;
@@ -392,12 +442,13 @@ static int dmem_drop(struct dmem_share *s, unsigned long start,
 	return dmem_unmap(s->dst, start, end);
 }
 
-/* Does what the destination has there stay, and is brought up to date? */
+/*
+ * Does what the destination has there stay, and is brought up to date? @dvma covers all of
+ * it, or is NULL.
+ */
 static bool dmem_stays(struct dmem_share *s, struct vm_area_struct *svma,
-		       unsigned long start, unsigned long end)
+		       struct vm_area_struct *dvma, unsigned long start)
 {
-	struct vm_area_struct *dvma = dmem_cover(s->dst, start, end);
-
 	if (dmem_shared(svma) && !s->whole)
 		return true;
 	if (!dvma || dmem_left_out(svma))
@@ -408,12 +459,69 @@ static bool dmem_stays(struct dmem_share *s, struct vm_area_struct *svma,
 	return dmem_descends(dvma, svma, start);
 }
 
-/*
- * Unmap all that does not stay, before anything is mapped: what is to go does not
- * count against the limits of what is to come.
+static bool dmem_all_stays_in(struct dmem_share *s, unsigned long start,
+			      unsigned long end)
+{
+	VMA_ITERATOR(svmi, s->src, start);
+	VMA_ITERATOR(dvmi, s->dst, start);
+	/* The first that ends behind start, if it begins before end. */
+	struct vm_area_struct *dvma = vma_find(&dvmi, end);
+	struct vm_area_struct *svma, *cover;
+	unsigned long from, to;
+
+	for_each_vma_range(svmi, svma, end) {
+		from = max(start, svma->vm_start);
+		to = min(end, svma->vm_end);
+		/* In the hole before it, or where it is left out? */
+		if (dvma && dvma->vm_start < from && start < from)
+			return false;
+		cover = dvma && dvma->vm_start <= from && dvma->vm_end >= to ?
+			dvma : NULL;
+		if (s->whole && dmem_left_out(svma)) {
+			if (dvma && dvma->vm_start < to)
+				return false;
+		} else if (!dmem_stays(s, svma, cover, from)) {
+			return false;
+		}
+		start = to;
+		while (dvma && dvma->vm_end <= start)
+			dvma = vma_find(&dvmi, end);
+	}
+	return !dvma || start >= end;
+}
+
+/**
+ * dmem_all_stays - is nothing to be mapped or unmapped?
+ * @s: source and destination
+ * @start: first address
+ * @end: behind the last one
+ *
+ * Then no limit needs to be looked at, and dmem_make_room() has nothing to do.
+ * dmem_share_range() does not ask again.
+ *
+ * Context: both mmap locks held for write.
  */
-static int dmem_make_room(struct dmem_share *s, unsigned long start,
-			  unsigned long end)
+bool dmem_all_stays(struct dmem_share *s, unsigned long start,
+		    unsigned long end)
+{
+	s->stays = dmem_all_stays_in(s, start, end);
+	return s->stays;
+}
+
+/**
+ * dmem_make_room - unmap all that does not stay
+ * @s: source and destination
+ * @start: first address
+ * @end: behind the last one
+ *
+ * Before anything is mapped: what is to go does not count against the limits of what is
+ * to come. @s->where and @s->changed as with dmem_share_range().
+ *
+ * Context: both mmap locks held for write; may sleep.
+ * Return: 0, -ENOMEM.
+ */
+int dmem_make_room(struct dmem_share *s, unsigned long start,
+		   unsigned long end)
 {
 	VMA_ITERATOR(vmi, s->src, start);
 	unsigned long from, to;
@@ -426,7 +534,8 @@ static int dmem_make_room(struct dmem_share *s, unsigned long start,
 		to = min(end, vma->vm_end);
 		ret = dmem_drop(s, s->where, from);
 		s->where = from;
-		if (!ret && !dmem_stays(s, vma, from, to))
+		if (!ret &&
+		    !dmem_stays(s, vma, dmem_cover(s->dst, from, to), from))
 			ret = dmem_drop(s, from, to);
 		if (ret)
 			return ret;
@@ -441,7 +550,8 @@ static int dmem_make_room(struct dmem_share *s, unsigned long start,
  * @start: first address
  * @end: behind the last one
  *
- * Where the source has a hole there will be one. On return, whatever it is,
+ * After dmem_make_room(), unless all stays: where the source has a hole there is one.
+ * On return, whatever it is,
  * @s->where is where it has come to, @s->changed tells whether anything of the
  * destination may have been replaced, and @s->protected whether the source's
  * TLB must be flushed before its lock is dropped.
@@ -456,10 +566,8 @@ int dmem_share_range(struct dmem_share *s, unsigned long start,
 {
 	VMA_ITERATOR(vmi, s->src, start);
 	struct vm_area_struct *vma;
-	int ret = dmem_make_room(s, start, end);
+	int ret = 0;
 
-	if (ret)
-		return ret;
 	s->now = dmem_tick();
 	for_each_vma_range(vmi, vma, end) {
 		s->where = max(start, vma->vm_start);

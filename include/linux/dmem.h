@@ -29,6 +29,7 @@ struct det_range;
  * @where: out: where it failed, as @src or @dst addresses it
  * @pages: out: pages that were copied or shared
  * @changed: private: some of the destination has been replaced
+ * @zeros: private: some of it is to be filled
  */
 struct dmem_copy {
 	struct mm_struct *dst;
@@ -39,6 +40,7 @@ struct dmem_copy {
 	unsigned long where;
 	unsigned long pages;
 	bool changed;
+	bool zeros;
 };
 
 int dmem_copy(struct dmem_copy *c);
