@@ -26,6 +26,7 @@
 #include <linux/deterministic.h>
 #include <linux/dmem.h>
 #include <linux/eventfd.h>
+#include <linux/futex.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
@@ -38,6 +39,8 @@
 #include <linux/syscalls.h>
 #include <linux/sysctl.h>
 #include <linux/uaccess.h>
+
+#include <asm/futex.h>
 
 #include <uapi/linux/deterministic.h>
 
@@ -58,9 +61,7 @@ static int det_sysctl __read_mostly = DET_EVERYBODY;
  * @number: child
  * @uargs: the caller's arguments, for a wait that goes on after a signal
  * @usize: their size
- * @a: arguments
  * @ops: operations
- * @user: registers to give
  * @xstate: extended state to give, or room to take it
  * @ranges: room for conflicts
  * @notify: eventfd to arm
@@ -70,15 +71,17 @@ static int det_sysctl __read_mostly = DET_EVERYBODY;
  * @started: the child runs, or has run since
  * @waited: and has been waited for
  * @st: status to show
+ * @a: arguments
+ * @user: registers to give
+ *
+ * What is behind the status is not there before it has been read.
  */
 struct det_call {
 	bool put;
 	u64 number;
 	const struct det_args __user *uargs;
 	size_t usize;
-	struct det_args a;
 	struct det_op *ops;
-	struct user_regs_struct user;
 	void *xstate;
 	struct det_range *ranges;
 	struct eventfd_ctx *notify;
@@ -88,7 +91,20 @@ struct det_call {
 	bool started;
 	bool waited;
 	struct det_status st;
+	struct det_args a;
+	struct user_regs_struct user;
 };
+
+static void det_call_init(struct det_call *c, bool put, u64 number,
+			  const struct det_args __user *uargs, size_t usize)
+{
+	memset(c, 0, offsetof(struct det_call, a));
+	c->put = put;
+	c->number = number;
+	c->uargs = uargs;
+	c->usize = usize;
+	c->st.op = DET_NO_OP;
+}
 
 #define DET_PUT_FLAGS	(DET_REGS | DET_FORK | DET_SNAP | DET_START | \
 			 DET_WAIT | DET_NOWAIT | DET_NOTIFY | DET_KILL)
@@ -230,29 +246,26 @@ static int det_buffer_error(u64 addr, size_t size, bool write)
 	return -EFAULT;
 }
 
-/* Is all of it there, and writable as it is? */
-static bool det_is_writable(u64 addr, size_t size)
-{
-	unsigned long page = addr & PAGE_MASK;
-	struct page *found;
-
-	for (; page < addr + size; page += PAGE_SIZE) {
-		if (!get_user_page_fast_only(page, FOLL_WRITE, &found))
-			return false;
-		put_page(found);
-	}
-	return true;
-}
-
-/* Can this be written at the end? Finds out without writing. */
+/*
+ * Can this be written at the end? Zero is added to each page, in one step: what other
+ * threads write there is not lost.
+ */
 static int det_check_out(u64 addr, size_t size)
 {
+	u64 at;
+	int old;
+
 	if (!addr || !size)
 		return 0;
-	if (!access_ok(u64_to_user_ptr(addr), size) ||
-	    (!det_is_writable(addr, size) &&
-	     fault_in_safe_writeable(u64_to_user_ptr(addr), size)))
+	if (!access_ok(u64_to_user_ptr(addr), size))
 		return det_buffer_error(addr, size, true);
+	for (at = addr & ~3ULL; at < addr + size;
+	     at = (at & PAGE_MASK) + PAGE_SIZE) {
+		if (arch_futex_atomic_op_inuser(FUTEX_OP_ADD, 0, &old,
+						u64_to_user_ptr(at)))
+			return det_buffer_error(addr, size, true);
+		cond_resched();
+	}
 	return 0;
 }
 
@@ -373,11 +386,12 @@ static int det_read_args(struct det_call *c)
 	int ret;
 
 	if (c->usize < DET_ARGS_SIZE_VER0)
-		return -EINVAL;
-	if (c->usize > PAGE_SIZE)
-		return -E2BIG;
-	ret = det_copy_in(&c->a, sizeof(c->a), (unsigned long)c->uargs,
-			  c->usize);
+		ret = -EINVAL;
+	else if (c->usize > PAGE_SIZE)
+		ret = -E2BIG;
+	else
+		ret = det_copy_in(&c->a, sizeof(c->a),
+				  (unsigned long)c->uargs, c->usize);
 	if (ret) {
 		memset(&c->a, 0, sizeof(c->a));
 		return ret;
@@ -847,7 +861,8 @@ static long det_result(struct det_call *c, long ret)
 	size_t size = c->st.nr_ranges * sizeof(*c->ranges);
 	int out = 0;
 
-	if (c->sp)
+	/* A space may not see each; of a master's child nobody else asks. */
+	if (c->sp && (c->a.status || det_is_space(current)))
 		det_show_stop(c);
 	if (!det_may_see(c, ret))
 		return det_unseen();
@@ -895,7 +910,6 @@ static long det_call(struct det_call *c)
 	struct det_space *sp = NULL;
 	long ret;
 
-	c->st.op = DET_NO_OP;
 	ret = det_read_args(c);
 	if (ret)
 		goto out;
@@ -940,19 +954,16 @@ out:
 /* Go on with step 8, as det_wait_later() has noted. */
 static long det_wait_restart(struct restart_block *restart)
 {
-	struct det_call c = {
-		.put = restart->det.put,
-		.number = restart->det.child,
-		.uargs = restart->det.args,
-		.usize = restart->det.size,
-		.st.op = DET_NO_OP,
-		.st.nr_conflicts = restart->det.nr_conflicts,
-		.st.nr_ranges = restart->det.nr_ranges,
-	};
 	struct det_family *family = det_own_family(false);
 	struct det_space *sp = NULL;
-	long ret = det_read_args(&c);
+	struct det_call c __uninitialized;
+	long ret;
 
+	det_call_init(&c, restart->det.put, restart->det.child,
+		      restart->det.args, restart->det.size);
+	c.st.nr_conflicts = restart->det.nr_conflicts;
+	c.st.nr_ranges = restart->det.nr_ranges;
+	ret = det_read_args(&c);
 	c.a.flags &= ~DET_NOWAIT;
 	c.a.ranges = 0;		/* written by the first part of the call */
 	if (!ret)
@@ -985,11 +996,11 @@ static long det_wait_restart(struct restart_block *restart)
 SYSCALL_DEFINE3(dput, __u64, child, const struct det_args __user *, args,
 		size_t, size)
 {
-	struct det_call c = { .put = true, .number = child, .uargs = args,
-			      .usize = size };
+	struct det_call c __uninitialized;
 
 	if (!child && !args && !size)
 		return DET_VERSION;
+	det_call_init(&c, true, child, args, size);
 	return det_call(&c);
 }
 
@@ -1006,8 +1017,9 @@ SYSCALL_DEFINE3(dput, __u64, child, const struct det_args __user *, args,
 SYSCALL_DEFINE3(dget, __u64, child, const struct det_args __user *, args,
 		size_t, size)
 {
-	struct det_call c = { .number = child, .uargs = args, .usize = size };
+	struct det_call c __uninitialized;
 
+	det_call_init(&c, false, child, args, size);
 	return det_call(&c);
 }
 
