@@ -146,25 +146,48 @@ static void end_kept(unsigned int slot)
 	end_space(slot);
 }
 
+/*
+ * A child gets its block, empty, with the copy of all memory: there is one of its level
+ * here, too, that nobody touches. So the next child of a slot has all mappings that it
+ * needs. 0 or an error.
+ */
+static int reserve_block(unsigned int level)
+{
+	const struct det_area block = {
+		det_block(level, DET_STACK_AT), det_block(level, DET_BLOCK_END)
+	};
+	struct det_op zero = {
+		.op = DET_ZERO, .flags = DET_ZERO_NORESERVE,
+		.prot = PROT_READ | PROT_WRITE,
+		.child = block.start, .len = block.end - block.start,
+	};
+	struct det_args args = {
+		.ops = (uintptr_t)&zero, .nr_ops = 1, .op_size = sizeof(zero),
+	};
+
+	if (det_state.reserved == level)
+		return 0;
+	if (det_state.level ? dput(DET_SELF, &args, sizeof(args)) < 0 :
+			      !det_reserve(block))
+		return errno;
+	det_state.reserved = level;
+	return 0;
+}
+
 static int fork_child(unsigned int slot)
 {
 	unsigned int level = det_state.level + 1;
-	struct det_op op[] = {
-		{ .op = DET_COPY, .flags = DET_COPY_WHOLE },
-		{ .op = DET_ZERO, .flags = DET_ZERO_NORESERVE,
-		  .prot = PROT_READ | PROT_WRITE,
-		  .child = det_block(level, DET_STACK_AT),
-		  .len = DET_BLOCK_END - DET_STACK_AT },
-	};
+	struct det_op copy = { .op = DET_COPY, .flags = DET_COPY_WHOLE };
 	struct det_args args = {
 		.flags = DET_FORK | DET_SNAP | DET_START,
-		.ops = (uintptr_t)op,
-		.nr_ops = DET_COUNT(op),
-		.op_size = sizeof(op[0]),
+		.ops = (uintptr_t)&copy, .nr_ops = 1, .op_size = sizeof(copy),
 	};
+	int error = reserve_block(level);
 	bool again = true;
 	long ret;
 
+	if (error)
+		return error;
 	do {
 		ret = call_fork(det_child(slot), &args, det_stack_end(level));
 		if (again && may_help(ret)) {

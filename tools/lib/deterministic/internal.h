@@ -140,6 +140,7 @@ struct det_state {
 	bool ready;			/* arena and block are there */
 	bool keep_blocks;		/* free() does nothing */
 	unsigned int level;		/* 0: the master */
+	unsigned int reserved;		/* the level of a block that is there for children */
 	size_t arena_size;
 	struct det_heap heap;
 	uintptr_t frame[DET_NR_LEVELS];	/* by level: the stack from here on is shared */
@@ -245,6 +246,7 @@ HIDDEN void det_set_up_memory(void);
  * The master's block is for none of its spaces, so that to write to it costs nothing; a
  * process that it forks must have it.
  */
+HIDDEN bool det_reserve(struct det_area area);
 HIDDEN void det_share_block(bool with_processes);
 
 /* memory.c */

@@ -21,8 +21,11 @@
 #define DET_MIB			(1024 * DET_KIB)
 #define DET_GIB			(1024 * DET_MIB)
 
-/* The heap: 32 TiB, or as much of it as there may be. */
-#define DET_ARENA		0x100000000000UL
+/*
+ * The heap: 32 TiB, or as much of it as there may be. It begins in the last GiB of what a
+ * table of 512 GiB maps: the kernel looks for what is used behind that.
+ */
+#define DET_ARENA		(0x100000000000UL - DET_GIB)
 #define DET_ARENA_SIZE		(32 * 1024 * DET_GIB)
 #define DET_ARENA_LEAST		DET_GIB
 

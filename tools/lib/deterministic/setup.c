@@ -72,15 +72,22 @@ static void keep_out(struct det_area area)
 	madvise((void *)area.start, area.end - area.start, MADV_UNMERGEABLE);
 }
 
+bool det_reserve(struct det_area area)
+{
+	if (!reserve(area))
+		return false;
+	keep_out(area);
+	return true;
+}
+
 static struct det_area reserve_all(void)
 {
 	struct det_area heap;
 
-	if (!reserve(master_block))
+	if (!det_reserve(master_block))
 		cannot("the library's own data");
 	if (!reserve_heap(&heap))
 		cannot("the heap");
-	keep_out(master_block);
 	keep_out(heap);
 	return heap;
 }
