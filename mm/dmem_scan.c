@@ -249,18 +249,18 @@ pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr, unsigned long end,
 	*next = end;
 	if (!mm)
 		return NULL;
+	*next = pgd_addr_end(addr, end);
 	pgd = pgd_offset(mm, addr);
-	/* With four levels the highest table is one of P4D entries. */
-	if (!mm_p4d_folded(mm))
-		*next = pgd_addr_end(addr, end);
 	if (pgd_none(*pgd))
 		return NULL;
 	p4d = p4d_offset(pgd, addr);
 	if (p4d_none(*p4d)) {
-		*next = dmem_skip_empty(p4d, P4D_SIZE, addr, *next);
+		/* With four levels the highest table is one of P4D entries. */
+		*next = dmem_skip_empty(p4d, P4D_SIZE, addr,
+					mm_p4d_folded(mm) ? end : *next);
 		return NULL;
 	}
-	*next = p4d_addr_end(addr, end);
+	*next = p4d_addr_end(addr, *next);
 	pud = pud_offset(p4d, addr);
 	if (pud_none(*pud)) {
 		*next = dmem_skip_empty(pud, PUD_SIZE, addr, *next);
