@@ -146,48 +146,50 @@ static void end_kept(unsigned int slot)
 	end_space(slot);
 }
 
-/*
- * A child gets its block, empty, with the copy of all memory: there is one of its level
- * here, too, that nobody touches. So the next child of a slot has all mappings that it
- * needs. 0 or an error.
- */
-static int reserve_block(unsigned int level)
+static struct det_op zero_block(unsigned int level)
 {
-	const struct det_area block = {
-		det_block(level, DET_STACK_AT), det_block(level, DET_BLOCK_END)
-	};
-	struct det_op zero = {
+	const struct det_area block = det_own_block(level);
+
+	return (struct det_op){
 		.op = DET_ZERO, .flags = DET_ZERO_NORESERVE,
 		.prot = PROT_READ | PROT_WRITE,
 		.child = block.start, .len = block.end - block.start,
 	};
+}
+
+/*
+ * A child gets its block, empty, with the copy of all memory, if there is one of its level
+ * here, too, that nobody touches. So the next child of a slot finds all mappings that it
+ * needs. The master's is there from the beginning; without, it is made in the child.
+ */
+static bool reserve_block(unsigned int level)
+{
+	struct det_op op = zero_block(level);
 	struct det_args args = {
-		.ops = (uintptr_t)&zero, .nr_ops = 1, .op_size = sizeof(zero),
+		.ops = (uintptr_t)&op, .nr_ops = 1, .op_size = sizeof(op),
 	};
 
-	if (det_state.reserved == level)
-		return 0;
-	if (det_state.level ? dput(DET_SELF, &args, sizeof(args)) < 0 :
-			      !det_reserve(block))
-		return errno;
-	det_state.reserved = level;
-	return 0;
+	if (det_state.level && det_state.reserved != level &&
+	    dput(DET_SELF, &args, sizeof(args)) == 0)
+		det_state.reserved = level;
+	return det_state.reserved == level;
 }
 
 static int fork_child(unsigned int slot)
 {
 	unsigned int level = det_state.level + 1;
-	struct det_op copy = { .op = DET_COPY, .flags = DET_COPY_WHOLE };
+	struct det_op op[] = {
+		{ .op = DET_COPY, .flags = DET_COPY_WHOLE }, zero_block(level),
+	};
 	struct det_args args = {
 		.flags = DET_FORK | DET_SNAP | DET_START,
-		.ops = (uintptr_t)&copy, .nr_ops = 1, .op_size = sizeof(copy),
+		.ops = (uintptr_t)op,
+		.nr_ops = reserve_block(level) ? 1 : 2,
+		.op_size = sizeof(op[0]),
 	};
-	int error = reserve_block(level);
 	bool again = true;
 	long ret;
 
-	if (error)
-		return error;
 	do {
 		ret = call_fork(det_child(slot), &args, det_stack_end(level));
 		if (again && may_help(ret)) {
@@ -292,16 +294,17 @@ static bool answer_wake(unsigned int slot, const struct det_status *status)
 	return det_child_put(slot, &args) == 0;
 }
 
-/* Why it has stopped; 0 if not by dret() in the library, and @status says how. */
-enum det_stop det_child_await(unsigned int slot, struct det_status *status,
-			      struct det_note *note)
+/*
+ * Why it has stopped, and the kid has its note; 0 if not by dret() in the library, and
+ * @status says how.
+ */
+enum det_stop det_child_await(unsigned int slot, struct det_status *status)
 {
 	struct det_args args = {
 		.status = (uintptr_t)status, .status_size = sizeof(*status),
 	};
-	struct det_kid *kid = det_kid(slot);
+	struct det_note note;
 
-	memset(note, 0, sizeof(*note));
 	do {
 		if (det_child_get(slot, &args) < 0)
 			det_fail_error(slot, errno);
@@ -309,15 +312,13 @@ enum det_stop det_child_await(unsigned int slot, struct det_status *status,
 	det_state.reading = det_child(slot);
 	if (status->reason != DET_RET)
 		return 0;
-	if (det_read_child(note, (uintptr_t)&det_state.note, sizeof(*note)))
+	if (det_read_child(&note, (uintptr_t)&det_state.note, sizeof(note)))
 		return 0;
 	/* A dret() of the member's own says nothing. */
-	if (note->stop != status->value)
+	if (note.stop != status->value)
 		return 0;
-	kid->has_spaces = note->has_spaces;
-	kid->has_heap = note->has_heap;
-	memcpy(kid->printed, note->printed, sizeof(kid->printed));
-	return status->value;
+	det_kid(slot)->note = note;
+	return note.stop;
 }
 
 /*
@@ -340,7 +341,7 @@ int det_child_merge(unsigned int slot, unsigned int flags, struct det_result *re
 	long ret;
 
 	/* Thread-local data is that of the thread which has made it. */
-	if (det_state.level == 0 && kid->thread != det_state.thread)
+	if (det_state.level == 0 && kid->thread != det_state.objects.thread)
 		nr = -det_know_memory(kid->thread);
 	else
 		nr = 0;
@@ -369,14 +370,14 @@ void det_child_end(unsigned int slot)
 	struct det_heap heap;
 
 	det_state.reading = det_child(slot);
-	det_output_take(kid->printed);
-	if (!kid->has_heap)
+	det_output_take(kid->note.printed);
+	if (!kid->note.has_heap)
 		det_malloc_uncut(kid->part, false);
 	else if (det_read_child(&heap, (uintptr_t)det_heap_state(), sizeof(heap)) == 0)
 		det_malloc_adopt(&heap, det_block(det_state.level + 1, DET_EXTENTS_AT),
 				 det_block(det_state.level + 1, DET_QUEUE_AT),
 				 det_read_child);
-	if (slot < det_options.keep && !kid->has_spaces)
+	if (slot < det_options.keep && !kid->note.has_spaces)
 		leave_slot(slot);
 	else
 		kill_child(slot);

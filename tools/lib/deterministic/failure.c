@@ -159,17 +159,16 @@ void det_fail_error(unsigned int slot, int error)
 	fail();
 }
 
-void det_fail_barrier(unsigned int slot, enum det_stop stop, const void *where,
-		      unsigned int other, enum det_stop other_stop,
-		      const void *other_where)
+void det_fail_barrier(unsigned int slot, unsigned int other)
 {
 	struct det_failure *failure = begin_child(DET_FAILED_BARRIER, slot);
+	const struct det_kid *kid = det_kid(slot), *other_kid = det_kid(other);
 
-	failure->stop = stop;
-	failure->where = where;
-	failure->other = det_kid(other)->identity;
-	failure->other_stop = other_stop;
-	failure->other_where = other_where;
+	failure->stop = kid->note.stop;
+	failure->where = kid->note.where;
+	failure->other = other_kid->identity;
+	failure->other_stop = other_kid->note.stop;
+	failure->other_where = other_kid->note.where;
 	fail();
 }
 

@@ -96,9 +96,7 @@ struct det_failure {
 struct det_kid {
 	bool in_use;
 	bool merged;			/* some of its work is here already */
-	bool has_spaces;		/* of its own, that the library does not know */
-	bool has_heap;			/* as struct det_note has it */
-	size_t printed[2];
+	struct det_note note;		/* of its last stop by dret() in the library */
 	struct det_area part;		/* of the arena */
 	uintptr_t frame;		/* the caller's stack from here on is shared */
 	uintptr_t thread;		/* of the master's, which has made it */
@@ -177,7 +175,6 @@ struct det_state {
 	struct det_area excluded[DET_MAX_EXCLUDED];
 	struct det_objects objects;	/* when it was found out */
 	bool tls_moves;			/* thread-local data may come to be elsewhere */
-	uintptr_t thread;		/* the master's, whose data is among it */
 	uintptr_t first_thread;		/* which main() runs in */
 
 	/* Code: the C library's, and that of the program and libraries but for these. */
@@ -246,7 +243,6 @@ HIDDEN void det_set_up_memory(void);
  * The master's block is for none of its spaces, so that to write to it costs nothing; a
  * process that it forks must have it.
  */
-HIDDEN bool det_reserve(struct det_area area);
 HIDDEN void det_share_block(bool with_processes);
 
 /* memory.c */
@@ -300,8 +296,7 @@ HIDDEN struct det_kid *det_kid(unsigned int slot);
 HIDDEN uint64_t det_child(unsigned int slot);
 HIDDEN int det_child_start(unsigned int *slot, void *(*start)(void *arg), void *arg,
 			   const struct det_identity *identity, uintptr_t frame);
-HIDDEN enum det_stop det_child_await(unsigned int slot, struct det_status *status,
-				     struct det_note *note);
+HIDDEN enum det_stop det_child_await(unsigned int slot, struct det_status *status);
 HIDDEN int det_child_merge(unsigned int slot, unsigned int flags,
 			   struct det_result *result, uintptr_t frame);
 HIDDEN void det_child_end(unsigned int slot);
@@ -388,9 +383,7 @@ HIDDEN void det_fail_conflict(unsigned int slot, enum det_stop stop,
 HIDDEN void det_fail_stop(unsigned int slot, const struct det_status *status)
 	__attribute__((noreturn));
 HIDDEN void det_fail_error(unsigned int slot, int error) __attribute__((noreturn));
-HIDDEN void det_fail_barrier(unsigned int slot, enum det_stop stop, const void *where,
-			     unsigned int other, enum det_stop other_stop,
-			     const void *other_where) __attribute__((noreturn));
+HIDDEN __attribute__((noreturn)) void det_fail_barrier(unsigned int slot, unsigned int other);
 /* As the child did that was last asked after. */
 HIDDEN __attribute__((noreturn)) void det_fail_too(void);
 

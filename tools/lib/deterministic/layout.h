@@ -17,6 +17,8 @@
 
 #include <linux/deterministic.h>
 
+#include "heap.h"
+
 #define DET_KIB			1024UL
 #define DET_MIB			(1024 * DET_KIB)
 #define DET_GIB			(1024 * DET_MIB)
@@ -66,6 +68,14 @@ _Static_assert(DET_BLOCK_END <= DET_BLOCK_STRIDE, "blocks do not overlap");
 static inline uintptr_t det_block(unsigned int level, uintptr_t at)
 {
 	return DET_BLOCKS + level * DET_BLOCK_STRIDE + at;
+}
+
+/* What a space on level @level has of its block. */
+static inline struct det_area det_own_block(unsigned int level)
+{
+	return (struct det_area){
+		det_block(level, DET_STACK_AT), det_block(level, DET_BLOCK_END)
+	};
 }
 
 /*

@@ -327,7 +327,6 @@ static int exclude_all(uintptr_t thread)
 	det_state.nr_code = 0;
 	det_state.nr_tls = 0;
 	det_state.tls_moves = false;
-	det_state.thread = thread;
 	error = dl_iterate_phdr(exclude_object, &thread);
 	if (!error)
 		error = exclude_of_thread(thread, thread,

@@ -72,23 +72,31 @@ static void keep_out(struct det_area area)
 	madvise((void *)area.start, area.end - area.start, MADV_UNMERGEABLE);
 }
 
-bool det_reserve(struct det_area area)
-{
-	if (!reserve(area))
-		return false;
-	keep_out(area);
-	return true;
-}
-
+/*
+ * The children's block is there for them to copy. With little address space there may be
+ * none: then it is made in each child.
+ */
 static struct det_area reserve_all(void)
 {
-	struct det_area heap;
+	struct det_area heap, block = det_own_block(1);
+	bool first;
 
-	if (!det_reserve(master_block))
+	if (!reserve(master_block))
 		cannot("the library's own data");
-	if (!reserve_heap(&heap))
-		cannot("the heap");
+	first = reserve(block);
+	if (!reserve_heap(&heap)) {
+		if (first)
+			munmap((void *)block.start, block.end - block.start);
+		if (!first || !reserve_heap(&heap))
+			cannot("the heap");
+		first = false;
+	}
+	keep_out(master_block);
 	keep_out(heap);
+	if (first) {
+		keep_out(block);
+		det_state.reserved = 1;
+	}
 	return heap;
 }
 

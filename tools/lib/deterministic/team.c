@@ -28,22 +28,18 @@ static void *run(void *arg)
 static enum det_stop await_all(const unsigned int *slot, unsigned int n)
 {
 	enum det_stop first = 0, stop;
-	struct det_note first_note = { 0 }, note;
 	struct det_status status;
 
 	for (unsigned int i = 0; i < n; i++) {
-		stop = det_child_await(slot[i], &status, &note);
+		stop = det_child_await(slot[i], &status);
 		if (stop == DET_STOP_FAILED)
 			det_fail_too();
 		if (!stop)
 			det_fail_stop(slot[i], &status);
-		if (i == 0) {
+		if (i == 0)
 			first = stop;
-			first_note = note;
-		} else if (stop != first) {
-			det_fail_barrier(slot[0], first, first_note.where,
-					 slot[i], stop, note.where);
-		}
+		else if (stop != first)
+			det_fail_barrier(slot[0], slot[i]);
 	}
 	return first;
 }
@@ -100,9 +96,8 @@ static int start_all(unsigned int *slot, unsigned int n, struct team *team,
 		/* What has begun counts for nothing. */
 		while (i-- > 0) {
 			struct det_status status;
-			struct det_note note;
 
-			det_child_await(slot[i], &status, &note);
+			det_child_await(slot[i], &status);
 			det_child_discard(slot[i], false);
 		}
 		return error;

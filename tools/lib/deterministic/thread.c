@@ -35,14 +35,13 @@ static bool find(det_t member, unsigned int *slot)
 static int join(unsigned int slot, unsigned int flags, struct det_result *result,
 		uintptr_t frame)
 {
-	struct det_note note;
 	enum det_stop stop;
 	int error;
 
 	memset(result, 0, sizeof(*result));
 	result->child = det_child(slot);
 	result->flags = flags;
-	stop = det_child_await(slot, &result->status, &note);
+	stop = det_child_await(slot, &result->status);
 	if (stop == DET_STOP_FAILED)
 		det_fail_too();
 	if (stop != DET_STOP_ENDED)
@@ -50,7 +49,7 @@ static int join(unsigned int slot, unsigned int flags, struct det_result *result
 	else
 		error = det_child_merge(slot, flags, result, frame);
 	if (!error) {
-		result->value = note.value;
+		result->value = det_kid(slot)->note.value;
 		det_child_end(slot);
 		det_malloc_settle();
 	}
@@ -101,7 +100,6 @@ int det_join(det_t member, void **value)
 int det_discard(det_t member)
 {
 	struct det_status status;
-	struct det_note note;
 	unsigned int slot;
 
 	/* What has been done can not be undone there. */
@@ -109,7 +107,7 @@ int det_discard(det_t member)
 		return det_plain_join(member, NULL);
 	if (!find(member, &slot))
 		return ESRCH;
-	det_child_await(slot, &status, &note);
+	det_child_await(slot, &status);
 	det_child_discard(slot, true);
 	return 0;
 }
