@@ -3,7 +3,6 @@
  * Members one at a time: what a join merges and what it leaves alone, errors, nesting,
  * and the words of the reports.
  */
-#include <dlfcn.h>
 #include <pthread.h>
 #include <sys/mman.h>
 
@@ -134,39 +133,6 @@ static void test_thread_local(void)
 		CHECK(pthread_join(thread, &value) == 0 && value == &number);
 	}
 	thread_local_number = 0;
-}
-
-static long *(*get_globals)(void);
-
-static void *use_globals(void *arg)
-{
-	*get_globals() += 1 + (long)arg;
-	return (void *)*get_globals();
-}
-
-/* A library that comes later: its thread-local data is each member's own, too. */
-static void test_late_library(void)
-{
-	void *(*open)(const char *file, int mode), *lib, *value;
-	det_t t[2];
-
-	if (is_static())
-		return;
-	/* By its name, or the linker of a static program complains. */
-	open = (void *(*)(const char *, int))dlsym(RTLD_DEFAULT, "dlopen");
-	lib = open ? open("libstdc++.so.6", RTLD_NOW) : NULL;
-	CHECK(lib);
-	if (!lib)
-		return;
-	get_globals = (long *(*)(void))dlsym(lib, "__cxa_get_globals");
-	for (int i = 0; i < 3; i++) {
-		CHECK(*get_globals() == 0);
-		for (long j = 0; j < 2; j++)
-			CHECK(det_create(&t[j], use_globals, (void *)j) == 0);
-		for (long j = 0; j < 2; j++)
-			CHECK(det_join(t[j], &value) == 0 && value == (void *)(1 + j));
-	}
-	CHECK(*get_globals() == 0);
 }
 
 static void *stop_by_itself(void *arg)
@@ -574,7 +540,6 @@ int main(void)
 	test_what_is_merged();
 	test_new_memory();
 	test_own_stop();
-	test_late_library();
 	test_thread_local();
 	test_swap();
 	test_nested();
