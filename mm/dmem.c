@@ -122,6 +122,8 @@ static int dmem_copy_look(struct dmem_copy *c, unsigned long start,
 	bool shared;
 	int ret = 0;
 
+	if (start >= end)
+		return 0;
 	if (mmap_read_lock_killable(c->src))
 		return -EINTR;
 	for_each_vma_range(vmi, vma, end) {

@@ -224,15 +224,18 @@ struct dmem_walk {
 
 /*
  * Where the emptiness ends that begins at addr, in one table whose entries map @size
- * each: a large part of an address space may be reserved and never used.
+ * each: a large part of an address space may be reserved and never used. The first entry
+ * was none; it is not looked at again, it may be a neighbour's by now.
  */
-static unsigned long dmem_skip_empty(const void *entry, unsigned long size,
-				     unsigned long addr, unsigned long end)
+static unsigned long dmem_skip_empty(const unsigned long *entry,
+				     unsigned long size, unsigned long addr,
+				     unsigned long end)
 {
 	unsigned long first = addr & -size;
 	unsigned long nr = DIV_ROUND_UP(end - first, size);
 
-	return min(first + dmem_skip_none(entry, nr) * size, end);
+	nr = 1 + dmem_skip_none(entry + 1, nr - 1);
+	return min(first + nr * size, end);
 }
 
 /*
@@ -256,14 +259,14 @@ pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr, unsigned long end,
 	p4d = p4d_offset(pgd, addr);
 	if (p4d_none(*p4d)) {
 		/* With four levels the highest table is one of P4D entries. */
-		*next = dmem_skip_empty(p4d, P4D_SIZE, addr,
+		*next = dmem_skip_empty((void *)p4d, P4D_SIZE, addr,
 					mm_p4d_folded(mm) ? end : *next);
 		return NULL;
 	}
 	*next = p4d_addr_end(addr, *next);
 	pud = pud_offset(p4d, addr);
 	if (pud_none(*pud)) {
-		*next = dmem_skip_empty(pud, PUD_SIZE, addr, *next);
+		*next = dmem_skip_empty((void *)pud, PUD_SIZE, addr, *next);
 		return NULL;
 	}
 	/* 1 GiB of hugetlb's. */
@@ -279,6 +282,22 @@ pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr, unsigned long end,
 static bool dmem_is_piece(const struct dmem_walk *w, pmd_t a, pmd_t b)
 {
 	return DMEM_VERIFY || !w->b || !dmem_tables_in_sync(a, b);
+}
+
+/* How many of the next pairs of page tables are in sync. Most are, as a rule. */
+static unsigned long dmem_skip_in_sync(pmd_t *a, pmd_t *b, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		pmd_t of = pmdp_get_lockless(a + i);
+		pmd_t copy = pmdp_get_lockless(b + i);
+
+		if (!dmem_is_table(of) || !dmem_is_table(copy) ||
+		    !dmem_in_sync(dmem_ptdesc(of), dmem_ptdesc(copy)))
+			break;
+	}
+	return i;
 }
 
 /*
@@ -327,6 +346,11 @@ static bool dmem_next_in_table(struct dmem_walk *w, unsigned long end)
 		return false;
 	}
 	for (i = 0; i < nr; i++) {
+		if (!DMEM_VERIFY && both)
+			i += dmem_skip_in_sync(w->apmd + i, w->bpmd + i,
+					       nr - i);
+		if (i == nr)
+			break;
 		if (w->apmd)
 			a = pmdp_get_lockless(w->apmd + i);
 		if (w->bpmd)

@@ -60,29 +60,21 @@ static bool dmem_unbroken_pte(struct vm_area_struct *vma, unsigned long addr,
 	return !page || !PageAnon(page);
 }
 
-/*
- * The child's table for addr, locked, or NULL. Nobody but the caller maps or unmaps what is
- * the child's, so no other lock of it is needed; khugepaged may put a huge page in the
- * table's place.
- */
+/* The child's table for addr, locked, or NULL. Its mmap lock is held: the table stays. */
 static pte_t *dmem_child_table(struct mm_struct *child, unsigned long addr,
 			       spinlock_t **ptl)
 {
 	unsigned long next;
 	pmd_t *pmd = dmem_pmd(child, addr, addr + PAGE_SIZE, &next);
-	pmd_t val = pmd ? pmdp_get_lockless(pmd) : __pmd(0);
 	pte_t *pte;
 
-	if (!dmem_is_table(val))
+	if (!pmd || !dmem_is_table(pmdp_get_lockless(pmd)))
 		return NULL;
 	pte = pte_offset_map_nolock(child, pmd, addr, ptl);
 	if (!pte)
 		return NULL;
 	spin_lock_nested(*ptl, SINGLE_DEPTH_NESTING);
-	if (pmd_same(val, pmdp_get_lockless(pmd)))
-		return pte;
-	pte_unmap_unlock(pte, *ptl);
-	return NULL;
+	return pte;
 }
 
 /* In one table, which is locked. */
@@ -109,14 +101,9 @@ static unsigned long dmem_unbroken_ptes(struct vm_area_struct *vma, pte_t *pte,
 	return min(addr + i * PAGE_SIZE, end);
 }
 
-/*
- * The first page of a VMA that still is the page cache's (or, with holes,
- * would come from there); end if there is none. The child may have a copy from
- * before, or is NULL. mmap lock held.
- */
-unsigned long dmem_unbroken(struct vm_area_struct *vma, unsigned long addr,
-			    unsigned long end, bool holes,
-			    struct mm_struct *child)
+static unsigned long dmem_unbroken_beside(struct vm_area_struct *vma,
+					  unsigned long addr, unsigned long end,
+					  bool holes, struct mm_struct *child)
 {
 	unsigned long next;
 
@@ -140,6 +127,23 @@ unsigned long dmem_unbroken(struct vm_area_struct *vma, unsigned long addr,
 			return addr;
 	}
 	return end;
+}
+
+/*
+ * The first page of a VMA that still is the page cache's (or, with holes,
+ * would come from there); end if there is none. The child may have a copy from
+ * before, or is NULL. mmap lock held; the child's comes behind it.
+ */
+unsigned long dmem_unbroken(struct vm_area_struct *vma, unsigned long addr,
+			    unsigned long end, bool holes,
+			    struct mm_struct *child)
+{
+	if (child && !mmap_read_trylock(child))
+		child = NULL;
+	addr = dmem_unbroken_beside(vma, addr, end, holes, child);
+	if (child)
+		mmap_read_unlock(child);
+	return addr;
 }
 
 /*

@@ -298,10 +298,15 @@ TEST_F(copy, bytes_from_nowhere)
 	EXPECT_OP_ERR(EFAULT, 0, ret, &st);
 	ret = get_op(1, 0, op_copy(back, THERE + 2 * PAGE - 8, 16), &st);
 	EXPECT_OP_ERR(EFAULT, 0, ret, &st);
+	/* At the very beginning, where whole pages would end at 0. */
+	ret = put_op(1, 0, op_copy(NULL, THERE, 100), &st);
+	EXPECT_OP_ERR(EFAULT, 0, ret, &st);
 }
 
 TEST_F(copy, length_zero)
 {
+	EXPECT_EQ(0, put_op(1, 0, op_copy(NULL, 0, 0), NULL));
+	EXPECT_EQ(0, put_op(DET_SELF, 0, op_copy(NULL, THERE, 0), NULL));
 	EXPECT_EQ(0, put_op(1, 0, op_copy(self->arena, THERE, 0), NULL));
 	EXPECT_EQ(0, put_op(1, 0, op_copy(self->arena, THERE + 3, 0), NULL));
 	EXPECT_EQ(0, get_op(1, 0, op_copy(self->arena, THERE, 0), NULL));
