@@ -116,8 +116,8 @@ static int dmem_copy_look(struct dmem_copy *c, unsigned long start,
 			  unsigned long end, bool whole,
 			  struct list_head *batches)
 {
-	unsigned long next, delta = c->daddr - c->saddr;
 	VMA_ITERATOR(vmi, c->src, start);
+	unsigned long next, delta = c->daddr - c->saddr;
 	struct vm_area_struct *vma;
 	bool shared;
 	int ret = 0;

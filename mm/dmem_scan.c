@@ -145,7 +145,8 @@ static unsigned long dmem_skip_equal(pte_t *a, pte_t *b, unsigned long nr)
 	do {
 		from = i;
 		i += dmem_skip_same(a + i, b + i, nr - i);
-		if (i < nr)
+		if (i < nr && pte_none(ptep_get(a + i)) &&
+		    pte_none(ptep_get(b + i)))
 			i += dmem_skip_both_none(a + i, b + i, nr - i);
 	} while (i < nr && i > from);
 	return i;
@@ -512,8 +513,8 @@ static bool dmem_scan_pmd(struct dmem_scan *s, pmd_t *cpmd, pmd_t *ipmd,
  */
 int dmem_scan(struct dmem_scan *s)
 {
-	struct dmem_walk w = { .a = s->mm, .b = s->image };
 	VMA_ITERATOR(vmi, s->mm, s->addr);
+	struct dmem_walk w = { .a = s->mm, .b = s->image };
 	struct vm_area_struct *vma;
 
 	s->nr = 0;

@@ -60,52 +60,50 @@ static bool dmem_unbroken_pte(struct vm_area_struct *vma, unsigned long addr,
 	return !page || !PageAnon(page);
 }
 
-/* The child's table for addr, locked, or NULL. Its mmap lock is held: the table stays. */
-static pte_t *dmem_child_table(struct mm_struct *child, unsigned long addr,
-			       spinlock_t **ptl)
-{
-	unsigned long next;
-	pmd_t *pmd = dmem_pmd(child, addr, addr + PAGE_SIZE, &next);
-	pte_t *pte;
-
-	if (!pmd || !dmem_is_table(pmdp_get_lockless(pmd)))
-		return NULL;
-	pte = pte_offset_map_nolock(child, pmd, addr, ptl);
-	if (!pte)
-		return NULL;
-	spin_lock_nested(*ptl, SINGLE_DEPTH_NESTING);
-	return pte;
-}
-
-/* In one table, which is locked. */
+/* In one table, which is locked, as is the child's for the same addresses, if any. */
 static unsigned long dmem_unbroken_ptes(struct vm_area_struct *vma, pte_t *pte,
-					unsigned long addr, unsigned long end,
-					bool holes, struct mm_struct *child)
+					pte_t *copy, unsigned long addr,
+					unsigned long nr, bool holes)
 {
-	unsigned long nr = (end - addr) >> PAGE_SHIFT, i;
-	spinlock_t *ptl;	/* of the child's table */
-	pte_t *copy;
+	unsigned long i;
 
-	copy = child ? dmem_child_table(child, addr, &ptl) : NULL;
 	for (i = 0; i < nr; i++) {
 		/* A page that a child maps as well is anonymous. */
 		if (copy)
 			i += dmem_skip_same(pte + i, copy + i, nr - i);
-		if (i < nr &&
-		    dmem_unbroken_pte(vma, addr + i * PAGE_SIZE,
-				      ptep_get(pte + i), holes))
+		if (i == nr || dmem_unbroken_pte(vma, addr + i * PAGE_SIZE,
+						 ptep_get(pte + i), holes))
 			break;
 	}
-	if (copy)
-		pte_unmap_unlock(copy, ptl);
-	return min(addr + i * PAGE_SIZE, end);
+	return i;
+}
+
+/* How many pages of one table, which is locked. The child's mmap lock is held. */
+static unsigned long dmem_unbroken_table(struct vm_area_struct *vma, pte_t *pte,
+					 unsigned long addr, unsigned long nr,
+					 bool holes, struct mm_struct *child)
+{
+	unsigned long next;
+	pmd_t *pmd = dmem_pmd(child, addr, addr + PAGE_SIZE, &next);
+	spinlock_t *ptl;	/* of the child's table */
+	pte_t *copy = NULL;
+
+	if (pmd && dmem_is_table(pmdp_get_lockless(pmd)))
+		copy = pte_offset_map_nolock(child, pmd, addr, &ptl);
+	if (!copy)
+		return dmem_unbroken_ptes(vma, pte, NULL, addr, nr, holes);
+	/* It stays: khugepaged would need the lock for write. */
+	spin_lock_nested(ptl, SINGLE_DEPTH_NESTING);
+	nr = dmem_unbroken_ptes(vma, pte, copy, addr, nr, holes);
+	pte_unmap_unlock(copy, ptl);
+	return nr;
 }
 
 static unsigned long dmem_unbroken_beside(struct vm_area_struct *vma,
 					  unsigned long addr, unsigned long end,
 					  bool holes, struct mm_struct *child)
 {
-	unsigned long next;
+	unsigned long next, nr;
 
 	for (; addr < end; addr = next) {
 		pmd_t *pmd = mm_find_pmd(vma->vm_mm, addr);
@@ -121,7 +119,9 @@ static unsigned long dmem_unbroken_beside(struct vm_area_struct *vma,
 				return addr;
 			continue;
 		}
-		addr = dmem_unbroken_ptes(vma, pte, addr, next, holes, child);
+		nr = (next - addr) >> PAGE_SHIFT;
+		addr += dmem_unbroken_table(vma, pte, addr, nr, holes, child) *
+			PAGE_SIZE;
 		pte_unmap_unlock(pte, ptl);
 		if (addr < next)
 			return addr;
@@ -504,6 +504,7 @@ static bool dmem_all_stays_in(struct dmem_share *s, unsigned long start,
  * dmem_share_range() does not ask again.
  *
  * Context: both mmap locks held for write.
+ * Return: whether that is so.
  */
 bool dmem_all_stays(struct dmem_share *s, unsigned long start,
 		    unsigned long end)
