@@ -279,25 +279,14 @@ pmd_t *dmem_pmd(struct mm_struct *mm, unsigned long addr, unsigned long end,
 	return pmd_offset(pud, addr);
 }
 
-/* Is there anything to look at in what a pair of entries maps? One is not none. */
-static bool dmem_is_piece(const struct dmem_walk *w, pmd_t a, pmd_t b)
-{
-	return DMEM_VERIFY || !w->b || !dmem_tables_in_sync(a, b);
-}
-
 /* How many of the next pairs of page tables are in sync. Most are, as a rule. */
 static unsigned long dmem_skip_in_sync(pmd_t *a, pmd_t *b, unsigned long nr)
 {
-	unsigned long i;
+	unsigned long i = 0;
 
-	for (i = 0; i < nr; i++) {
-		pmd_t of = pmdp_get_lockless(a + i);
-		pmd_t copy = pmdp_get_lockless(b + i);
-
-		if (!dmem_is_table(of) || !dmem_is_table(copy) ||
-		    !dmem_in_sync(dmem_ptdesc(of), dmem_ptdesc(copy)))
-			break;
-	}
+	while (i < nr && dmem_tables_in_sync(pmdp_get_lockless(a + i),
+					     pmdp_get_lockless(b + i)))
+		i++;
 	return i;
 }
 
@@ -333,7 +322,8 @@ static void dmem_verify_table(struct dmem_walk *w, unsigned long nr, bool whole)
 /* The next piece in what a pair of PMD tables maps, up to end. */
 static bool dmem_next_in_table(struct dmem_walk *w, unsigned long end)
 {
-	unsigned long nr = DIV_ROUND_UP(end - (w->addr & PMD_MASK), PMD_SIZE), i;
+	unsigned long nr = DIV_ROUND_UP(end - (w->addr & PMD_MASK), PMD_SIZE);
+	unsigned long i = 0;
 	bool both = w->apmd && w->bpmd;
 	bool whole = !((w->addr | end) & ~PUD_MASK);
 	pmd_t a = __pmd(0), b = __pmd(0);
@@ -346,7 +336,7 @@ static bool dmem_next_in_table(struct dmem_walk *w, unsigned long end)
 		w->addr = end;
 		return false;
 	}
-	for (i = 0; i < nr; i++) {
+	while (i < nr) {
 		if (!DMEM_VERIFY && both)
 			i += dmem_skip_in_sync(w->apmd + i, w->bpmd + i,
 					       nr - i);
@@ -356,14 +346,10 @@ static bool dmem_next_in_table(struct dmem_walk *w, unsigned long end)
 			a = pmdp_get_lockless(w->apmd + i);
 		if (w->bpmd)
 			b = pmdp_get_lockless(w->bpmd + i);
-		if (!pmd_none(a) || !pmd_none(b)) {
-			if (dmem_is_piece(w, a, b))
-				break;
-			continue;
-		}
+		if (!pmd_none(a) || !pmd_none(b))
+			break;
 		i += dmem_skip_both_none(w->apmd ? w->apmd + i : NULL,
 					 w->bpmd ? w->bpmd + i : NULL, nr - i);
-		i--;
 	}
 	if (i)
 		w->addr = min((w->addr & PMD_MASK) + i * PMD_SIZE, end);

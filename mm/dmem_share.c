@@ -99,7 +99,7 @@ static unsigned long dmem_unbroken_table(struct vm_area_struct *vma, pte_t *pte,
 	return nr;
 }
 
-static unsigned long dmem_unbroken_beside(struct vm_area_struct *vma,
+static unsigned long dmem_unbroken_locked(struct vm_area_struct *vma,
 					  unsigned long addr, unsigned long end,
 					  bool holes, struct mm_struct *child)
 {
@@ -140,7 +140,7 @@ unsigned long dmem_unbroken(struct vm_area_struct *vma, unsigned long addr,
 {
 	if (child && !mmap_read_trylock(child))
 		child = NULL;
-	addr = dmem_unbroken_beside(vma, addr, end, holes, child);
+	addr = dmem_unbroken_locked(vma, addr, end, holes, child);
 	if (child)
 		mmap_read_unlock(child);
 	return addr;
@@ -476,7 +476,7 @@ static bool dmem_all_stays_in(struct dmem_share *s, unsigned long start,
 	for_each_vma_range(svmi, svma, end) {
 		from = max(start, svma->vm_start);
 		to = min(end, svma->vm_end);
-		/* In the hole before it, or where it is left out? */
+		/* In the hole before it? */
 		if (dvma && dvma->vm_start < from && start < from)
 			return false;
 		cover = dvma && dvma->vm_start <= from && dvma->vm_end >= to ?
