@@ -861,7 +861,7 @@ static long det_result(struct det_call *c, long ret)
 	size_t size = c->st.nr_ranges * sizeof(*c->ranges);
 	int out = 0;
 
-	/* A space may not see each; of a master's child nobody else asks. */
+	/* Who has not asked may be a space that must not see it. */
 	if (c->sp && (c->a.status || det_is_space(current)))
 		det_show_stop(c);
 	if (!det_may_see(c, ret))
