@@ -55,8 +55,7 @@ survival() {
 	install_new "$B/user/survival" "$WORK"/survival/*
 }
 
-# The executable files of the rest, and only these, are in the folder then. What belongs to
-# shared libraries is left out: there are none in the guest.
+# The executable files of the rest, and only these, are in the folder then.
 install_new() {
 	to=$1
 	shift
@@ -64,7 +63,7 @@ install_new() {
 	mkdir -p "$to.new" "$to"
 	for f; do
 		case $f in
-		*.so | *.so.* | */det-plugin-test) continue ;;
+		*.so.*) continue ;;
 		esac
 		if [ -f "$f" ] && [ -x "$f" ]; then
 			cp -p "$f" "$to.new/"
